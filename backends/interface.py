@@ -1,0 +1,90 @@
+"""What a backend is: something that turns a program into files and runs them.
+
+A backend reads programs and weights (sdllm.ir) and nothing else of ours; it is found by its entry point in the group
+`sdllm.backends` (see registry.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir import Program, Store
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SpikeCount:
+    """Spikes that one op was driven by, summed over all tokens so far.
+
+    `op` is the result name of the spike.linear (or spike.matmul); `spikes` the ±1 spikes of its operand; `nonzero` the
+    counts that are not 0; `values` how many counts there were; `additions` the synaptic operations (spikes times
+    fan-out); `macs` the multiply-adds of the dense product; `steps` the spikes of each time step; `updates` membrane
+    updates by slopes (ramp codes) and doublings.
+    """
+
+    op: str
+    module: str
+    code: str
+    values: int = 0
+    spikes: int = 0
+    nonzero: int = 0
+    additions: int = 0
+    macs: int = 0
+    updates: int = 0
+    steps: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Spike counts of each spiked product, in program order, and the tokens they were counted over."""
+
+    tokens: int
+    counts: tuple[SpikeCount, ...] = field(default=())
+
+
+@runtime_checkable
+class Runner(Protocol):
+    """A program ready to run. One runner has no memory of its own: the past lives in the state it hands out."""
+
+    def new_state(self, batch: int = 1) -> Any:
+        """A state without a past. Encoders need none and accept None in `run`."""
+        ...
+
+    def run(self, ids: Ids, state: Any = None, *, mask: Ids | None = None) -> Mapping[str, Floats]:
+        """Run S new tokens ids [B,S] after the state's past, extending it; outputs by name, for all S positions.
+
+        mask i64[B,P+S]: 0 hides a token; without it nothing is hidden. S > 1 is prefill, S = 1 a decode step.
+        """
+        ...
+
+    def stats(self) -> Stats:
+        """Spikes counted since the runner was made."""
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """One target."""
+
+    name: str
+    summary: str
+
+    def supports(self, program: Program) -> list[str]:
+        """Reasons why this program cannot be emitted, each naming op and module; empty if it can."""
+        ...
+
+    def emit(self, program: Program, store: Store, out: Path, options: Mapping[str, str]) -> dict[str, Any]:
+        """Write everything a run needs into the folder `out`; gives entries for the manifest. Same input, same bytes."""
+        ...
+
+    def load(self, out: Path) -> Runner:
+        """A runner of what `emit` wrote into `out`."""
+        ...

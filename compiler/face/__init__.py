@@ -1,0 +1,1 @@
+"""sdllm: Hugging Face transformers in, spike programs out."""

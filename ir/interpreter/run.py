@@ -1,0 +1,134 @@
+"""The reference interpreter: runs any program in torch, op by op, in the count domain or in the time domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+
+import torch
+
+from ..errors import IRError
+from ..ops import size
+from ..program import Op, Program
+from ..store import Store, dequantize
+from ..types import Current, GridWeight, Tensor, Train, Type
+from . import dense, lif, spikes
+from .kernel import KERNELS, Call, T, WeightData
+
+Watch = Callable[[Op, tuple[T, ...], tuple[T, ...]], None]
+
+__all__ = ["Interpreter", "RunState", "dense", "lif", "spikes"]
+
+
+@dataclass
+class RunState:
+    """What a program remembers between calls: the arrays of its states, grown along P."""
+
+    arrays: MutableMapping[str, T]
+    past: int = 0
+    mask: T = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
+
+
+class Interpreter:
+    """Runs one program.
+
+    `in_time` unrolls every spike train (slow, additions only); otherwise integer products of counts are used. The
+    integers are the same. Weights are read from the store once and kept as float32.
+    """
+
+    def __init__(self, program: Program, store: Store, *, in_time: bool = False) -> None:
+        self.program = program
+        self.in_time = in_time
+        self._store = store
+        self._weights: dict[str, WeightData] = {}
+        self._last_use = _last_uses(program)
+        missing = sorted({op.name for op in program.ops} - set(KERNELS))
+        if missing:
+            raise IRError(f"no reference kernel for {missing[0]}")
+
+    def new_state(self, batch: int = 1) -> RunState:
+        """A state without a past, for so many sequences."""
+        arrays: dict[str, T] = {}
+        for state in self.program.states.values():
+            of = state.type
+            shape = [size(d, {"B": batch, "P": 0, "S": 0}) for d in of.shape]
+            if isinstance(of, Train | Current):
+                shape = [of.steps, *shape]
+            arrays[state.name] = torch.zeros(shape, dtype=_dtype(of))
+        return RunState(arrays, 0, torch.zeros(batch, 0, dtype=torch.int64))
+
+    def weight(self, name: str) -> WeightData:
+        """A weight as the kernels want it."""
+        if name not in self._weights:
+            weight = self.program.weights[name]
+            parts = self._store.get(weight)
+            arrays = {k: torch.from_numpy(v).float() for k, v in parts.items() if k != "values"}
+            if not isinstance(weight.type, GridWeight) or not self._only_integers(name):
+                arrays["dequantized"] = torch.from_numpy(dequantize(weight.type, parts))
+            self._weights[name] = WeightData(weight.type, arrays)
+        return self._weights[name]
+
+    def _only_integers(self, name: str) -> bool:
+        return all(op.name.startswith("spike.") for op in self.program.weight_users()[name])
+
+    def run(
+        self,
+        inputs: Mapping[str, T],
+        state: RunState | None = None,
+        watch: Watch | None = None,
+        until: str | None = None,
+    ) -> dict[str, T]:
+        """Run one call and give the outputs by name.
+
+        inputs: `ids` and `positions` i64[B,S], `mask` i64[B,P+S] (left out: nothing is padding), by the program's
+        inputs. A `state` is extended in place; without one the past is empty. `watch` sees each op with its operands
+        and results; `until` stops after the op that makes the value of that name.
+        """
+        ids = inputs["ids"]
+        state = state if state is not None else self.new_state(ids.shape[0])
+        values = self._bind(inputs, state)
+        with torch.inference_mode():
+            for index, op in enumerate(self.program.ops):
+                operands = tuple(values[o.name] for o in op.operands)
+                call = Call(op, operands, tuple(map(self.weight, op.weights)), state.arrays, self.in_time)
+                results = KERNELS[op.name](call)
+                if watch is not None:
+                    watch(op, operands, results)
+                values.update(zip((r.name for r in op.results), results, strict=True))
+                for name in self._last_use[index]:
+                    del values[name]
+                if until is not None and any(r.name == until for r in op.results):
+                    break
+        state.past += ids.shape[1]
+        return {name: values[v.name] for name, v in self.program.outputs.items() if v.name in values}
+
+    def _bind(self, inputs: Mapping[str, T], state: RunState) -> dict[str, T]:
+        ids = inputs["ids"]
+        batch, new = ids.shape
+        given = dict(inputs)
+        if "mask" not in given:
+            given["mask"] = torch.cat((state.mask, torch.ones(batch, new, dtype=torch.int64)), dim=1)
+        if given["mask"].shape != (batch, state.past + new):
+            raise IRError(f"mask has shape {tuple(given['mask'].shape)}, past and new are {(batch, state.past + new)}")
+        state.mask = given["mask"]
+        given.setdefault("positions", (given["mask"].cumsum(1) - 1).clamp(min=0)[:, state.past :])
+        given.setdefault("types", torch.zeros_like(ids))
+        return {v.name: given[v.name] for v in self.program.inputs}
+
+
+def _dtype(of: Type) -> torch.dtype:
+    if isinstance(of, Tensor):
+        return {"f32": torch.float32, "i32": torch.int32, "i64": torch.int64, "bool": torch.bool}[of.dtype]
+    return torch.int8 if isinstance(of, Train) else torch.int32
+
+
+def _last_uses(program: Program) -> list[list[str]]:
+    """For each op the values that nothing reads after it."""
+    outputs = {v.name for v in program.outputs.values()}
+    seen = set(outputs)
+    dying: list[list[str]] = []
+    for op in reversed(program.ops):
+        names: Iterable[str] = dict.fromkeys([o.name for o in op.operands] + [r.name for r in op.results])
+        dying.append([n for n in names if n not in seen])
+        seen.update(names)
+    return dying[::-1]

@@ -1,0 +1,230 @@
+"""Types of values and of weights. Spikes are a type, so that a wrong program does not verify.
+
+A dimension is an integer or a symbol: `B` sequences, `S` new tokens, `P` past tokens, `P+S` all tokens.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from .codes import Code
+from .errors import IRError
+
+Dim = int | str
+Shape = tuple[Dim, ...]
+
+BATCH: Dim = "B"
+NEW: Dim = "S"
+PAST: Dim = "P"
+ALL: Dim = "P+S"
+SYMBOLS = frozenset({BATCH, NEW, PAST, ALL})
+
+
+def _dims(shape: Shape) -> str:
+    return "[" + ",".join(str(d) for d in shape) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An ordinary array: `f32[B,S,576]`. dtype is f32, i32, i64 or bool."""
+
+    dtype: str
+    shape: Shape
+
+    def __str__(self) -> str:
+        return self.dtype + _dims(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Channels `start` to `stop` of the last axis, encoded with one code."""
+
+    start: int
+    stop: int
+    code: Code
+
+    def __str__(self) -> str:
+        return f"{self.start}:{self.stop} {self.code}"
+
+
+Segments = tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spikes:
+    """Spike counts along the last axis: one code, or segments of channels with codes of their own."""
+
+    segments: Segments
+    shape: Shape
+
+    @property
+    def code(self) -> Code:
+        """The one code of all channels. Raises IRError where channels differ."""
+        if len(self.segments) != 1:
+            raise IRError(f"{self} has no single code")
+        return self.segments[0].code
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """First channel of each segment."""
+        return tuple(s.start for s in self.segments)
+
+    @property
+    def steps(self) -> int:
+        """Time steps until the last channel has said its count."""
+        return max(s.code.steps for s in self.segments)
+
+    def __str__(self) -> str:
+        inner = str(self.code) if len(self.segments) == 1 else ", ".join(map(str, self.segments))
+        return f"spikes<{inner}>{_dims(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ints:
+    """Plain integers of so many bits: the operand of a product that is not spiked."""
+
+    bits: int
+    signed: bool
+    shape: Shape
+
+    @property
+    def top(self) -> int:
+        """The largest magnitude used (symmetric where signed)."""
+        return int(2 ** (self.bits - 1) - 1) if self.signed else int(2**self.bits - 1)
+
+    def __str__(self) -> str:
+        return f"{'ints' if self.signed else 'uints'}<{self.bits}>{_dims(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Membrane:
+    """Sums of weights (or integers) over spikes; one plane for each weight group and segment.
+
+    Held as [..., planes, last]; the shape in the type leaves the planes out. dtype i32, or f32 where the
+    weights themselves are float. `starts` are the first inputs of the segments of the spikes it sums.
+    """
+
+    dtype: str
+    planes: int
+    shape: Shape
+    starts: tuple[int, ...] = (0,)
+
+    def __str__(self) -> str:
+        starts = f", starts={':'.join(map(str, self.starts))}" if self.starts != (0,) else ""
+        return f"membrane<{self.dtype}, planes={self.planes}{starts}>{_dims(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Train:
+    """Binary spikes of `steps` explicit time steps, held as [T, ...]."""
+
+    steps: int
+    shape: Shape
+
+    def __str__(self) -> str:
+        return f"train<T={self.steps}>{_dims(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """Input current of each time step in fixed point with `frac` fractional bits, held as i32 [T, ...]."""
+
+    steps: int
+    frac: int
+    shape: Shape
+
+    def __str__(self) -> str:
+        return f"current<T={self.steps}, frac={self.frac}>{_dims(self.shape)}"
+
+
+Type = Tensor | Spikes | Ints | Membrane | Train | Current
+
+
+@dataclass(frozen=True, slots=True)
+class FloatWeight:
+    """A float32 weight, or constant, of any shape."""
+
+    shape: tuple[int, ...]
+
+    parts = ("values",)
+
+    def __str__(self) -> str:
+        return "f32" + _dims(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class GridWeight:
+    """A matrix [out, in] on a uniform grid: w = scale·code (+ minimum), one scale per `group` inputs.
+
+    Codes are int8, -2^(bits-1) … 2^(bits-1)-1, or 0 … 2^bits-1 where there is a minimum.
+    Scales and minima are float16 [out, groups].
+    """
+
+    bits: int
+    group: int
+    minimum: bool
+    shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        most = 7 if self.minimum else 8
+        if not (1 <= self.bits <= most and self.group >= 1):
+            raise IRError(f"{self}: bits are 1 to {most}{' beside a minimum' * self.minimum}, a group at least 1 input")
+
+    @property
+    def groups(self) -> int:
+        return -(-self.shape[1] // self.group)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("codes", "scales", "minima") if self.minimum else ("codes", "scales")
+
+    @property
+    def range(self) -> tuple[int, int]:
+        return (0, 2**self.bits - 1) if self.minimum else (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits a weight costs with its share of 16-bit scales and minima."""
+        return self.bits + 16.0 * (2 if self.minimum else 1) * self.groups / self.shape[1]
+
+    def __str__(self) -> str:
+        minimum = ", min" if self.minimum else ""
+        return f"q{self.bits}{{group={self.group}{minimum}}}{_dims(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class FixedWeight:
+    """A weight in fixed point, int16 with `frac` fractional bits: what LIF currents are made of."""
+
+    frac: int
+    shape: tuple[int, ...]
+
+    parts = ("codes",)
+
+    def __str__(self) -> str:
+        return f"fixed{{frac={self.frac}}}{_dims(self.shape)}"
+
+
+WeightType = FloatWeight | GridWeight | FixedWeight
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """Inputs `start` to `stop` of a linear, which share one spike segment and one weight group."""
+
+    start: int
+    stop: int
+    segment: int
+    group: int
+
+
+def planes(starts: tuple[int, ...], weight: WeightType) -> tuple[Plane, ...]:
+    """The membrane planes of a spiked linear: the common refinement of segments and weight groups."""
+    inputs = weight.shape[1]
+    group = weight.group if isinstance(weight, GridWeight) else inputs
+    cuts = sorted({*range(0, inputs, group), *starts})
+    return tuple(
+        Plane(start, stop, bisect_right(starts, start) - 1, start // group)
+        for start, stop in zip(cuts, [*cuts[1:], inputs], strict=True)
+    )

@@ -1,0 +1,118 @@
+"""insert-encoders: floats become spike counts before every linear, and membranes are read out after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..ir import Binary, Code, Dim, GridWeight, Op, Program, Rewriter, Tensor, Ternary, Value
+from .base import Context, Pass, PassError
+from .graph import body_linears
+
+
+@dataclass(frozen=True)
+class InsertEncoders(Pass):
+    """spike.encode, spike.linear and spike.read_out in place of every linear but the head.
+
+    grid=offset has `levels` + 1 codes around a zero point (15: the unsigned 4-bit grid), grid=symmetric codes from
+    -levels to levels. threshold absmax takes V = factor·max|x|/N for each token, mean V = factor·mean|x|.
+    attention=true spikes K and V as they are cached, with `attention_levels` on either side of zero, and keeps
+    queries and probabilities as integers of `operand_bits` (which operand is spiked is a reconstruction).
+    """
+
+    name = "insert-encoders"
+    grid: str = "offset"
+    levels: int = 15
+    threshold: str = "absmax"
+    factor: float = 1.0
+    attention: bool = True
+    attention_levels: int = 7
+    operand_bits: int = 8
+
+    def apply(self, program: Program, ctx: Context) -> Program:
+        code = self._code()
+        body = {op.result.name for op in body_linears(program)}
+        rewriter = Rewriter(program)
+        encoded: dict[str, tuple[Value, ...]] = {}
+        cached: dict[str, tuple[Value, Value]] = {}
+        for op in program.ops:
+            if op.result.name in body:
+                x = rewriter.now(op.operands[0])
+                if x.name not in encoded:
+                    encoded[x.name] = rewriter.op(
+                        "spike.encode",
+                        x,
+                        loc=op.loc,
+                        code=code,
+                        grid=self.grid,
+                        threshold=self.threshold,
+                        factor=self.factor,
+                    )
+                self._linear(rewriter, op, encoded[x.name])
+            elif op.name == "state.append" and self.attention and isinstance(op.operands[0].type, Tensor):
+                cached[op.result.name] = self._cache(rewriter, op)
+            elif op.name == "nn.attend" and op.operands[1].name in cached:
+                self._attend(rewriter, op, cached[op.operands[1].name], cached[op.operands[2].name])
+            elif op.name == "nn.attend" and self.attention and not op.attrs["causal"]:
+                k, v = (self._encode(rewriter, op, rewriter.now(o)) for o in op.operands[1:3])
+                self._attend(rewriter, op, k, v)
+            else:
+                rewriter.keep(op)
+        return rewriter.done()
+
+    def _code(self) -> Code:
+        if self.grid == "offset" and self.levels >= 3 and self.levels % 2:
+            return Binary(self.levels)
+        if self.grid == "symmetric" and self.levels >= 1:
+            return Ternary(self.levels)
+        raise PassError("insert-encoders: grid is offset with odd levels (15: four bits), or symmetric")
+
+    def _linear(self, rewriter: Rewriter, op: Op, encoded: tuple[Value, ...]) -> None:
+        n, v, *zero = encoded
+        weight = op.weights[:1]
+        membrane = rewriter.one("spike.linear", n, weights=weight, loc=op.loc)
+        if zero:
+            membrane = rewriter.one("spike.center", membrane, zero[0], weights=weight, loc=op.loc)
+        operands = [membrane, v]
+        of = rewriter.weights[op.weights[0]].type
+        if isinstance(of, GridWeight) and of.minimum:
+            operands.append(rewriter.one("spike.sum", n, *zero, weights=weight, loc=op.loc))
+        y = rewriter.one("spike.read_out", *operands, weights=op.weights, loc=op.loc)
+        rewriter.replace(op.result, y)
+
+    def _encode(self, rewriter: Rewriter, op: Op, x: Value) -> tuple[Value, Value]:
+        n, v = rewriter.op("spike.encode", x, loc=op.loc, code=Ternary(self.attention_levels))
+        return n, v
+
+    def _cache(self, rewriter: Rewriter, op: Op) -> tuple[Value, Value]:
+        assert op.state is not None
+        made = []
+        for value, suffix in zip(self._encode(rewriter, op, rewriter.now(op.operands[0])), ("", ".scale"), strict=True):
+            shape: list[Dim] = list(value.type.shape)
+            shape[op.attrs["axis"]] = "P"
+            state = rewriter.state(op.state + suffix, replace(value.type, shape=tuple(shape)))
+            made.append(rewriter.one("state.append", value, state=state, loc=op.loc, axis=op.attrs["axis"]))
+        return made[0], made[1]
+
+    def _attend(self, rewriter: Rewriter, op: Op, k: tuple[Value, Value], v: tuple[Value, Value]) -> None:
+        """Scores and mixing as sums of integers; V's scale is folded into the probabilities before they round."""
+        q, mask = rewriter.now(op.operands[0]), rewriter.now(op.operands[3])
+        loc, heads, width = op.loc, q.type.shape[1], k[0].type.shape[1]
+        assert isinstance(heads, int)
+        assert isinstance(width, int)
+
+        def row(scale: Value) -> Value:
+            turned = rewriter.one("nn.permute", scale, loc=loc, axes=(0, 1, 3, 2))
+            times = heads // width
+            return rewriter.one("nn.repeat", turned, loc=loc, axis=1, times=times) if times > 1 else turned
+
+        qi, qs = rewriter.op("int.encode", q, loc=loc, bits=self.operand_bits)
+        scores = rewriter.one("spike.matmul", qi, k[0], loc=loc, transpose=True)
+        scores = rewriter.one("spike.read_matmul", scores, qs, row(k[1]), loc=loc)
+        if op.attrs["scale"] != 1.0:
+            scores = rewriter.one("nn.scale", scores, loc=loc, by=op.attrs["scale"])
+        masking = {name: op.attrs[name] for name in ("causal", "window", "softcap", "alibi")}
+        weights = rewriter.one("nn.softmax", scores, mask, loc=loc, **masking)
+        weights = rewriter.one("nn.mul", weights, row(v[1]), loc=loc)
+        pi, ps = rewriter.op("int.encode", weights, loc=loc, bits=self.operand_bits, signed=False)
+        mixed = rewriter.one("spike.matmul", pi, v[0], loc=loc)
+        rewriter.replace(op.result, rewriter.one("spike.read_matmul", mixed, ps, loc=loc))

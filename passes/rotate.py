@@ -1,0 +1,183 @@
+"""rotate: an orthogonal change of basis spreads outliers over channels, so that thresholds fit all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir import Loc, Op, Program, Rewriter, Value
+from .base import Context, Pass, PassError
+from .graph import own_name
+from .rotation import Rotation, rotation
+from .stream import Stream, residual_stream
+
+Array = NDArray[np.float32]
+Spin = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Rotate(Pass):
+    """Orthogonal rotation of the residual stream and of head and MLP inner bases.
+
+    Folded into weights where that is exact. Where it is not (the MLP's inner activations, queries and keys after
+    RoPE) an online nn.rotate is put in, which every cost counts. Refused under LayerNorm, post-norms and gains that
+    were not folded (run fold-norms first).
+    """
+
+    name = "rotate"
+    exact = True
+    residual: bool = True
+    heads: bool = True
+    mlp: bool = True
+    keys: bool = True
+    seed: int = 0
+
+    def apply(self, program: Program, ctx: Context) -> Program:
+        if self.residual:
+            program = self._residual(program, ctx)
+        if self.heads:
+            program = self._heads(program, ctx)
+        if self.mlp:
+            program = self._mlp(program, ctx)
+        return self._keys(program, ctx) if self.keys else program
+
+    def _residual(self, program: Program, ctx: Context) -> Program:
+        stream = residual_stream(program)
+        if stream.refused:
+            raise PassError(f"rotate{{residual=true}}: {stream.refused}; leave it out with rotate{{residual=false}}")
+        turn = rotation(stream.width, self.seed)
+        signs = np.random.default_rng(self.seed + 1).choice(np.array([-1.0, 1.0], dtype=np.float32), stream.width)
+
+        def spin(x: Array) -> Array:
+            return turn.apply(x * signs)
+
+        rewriter = Rewriter(program)
+        for op in program.ops:
+            if op.result.name in stream.makers or op.result.name in stream.readers:
+                rewriter.keep(_turned(program, ctx, rewriter, op, stream, spin))
+            else:
+                rewriter.keep(op)
+        ctx.note("", f"residual stream of {stream.width} rotated: Hadamard {turn.hadamard} x {len(turn.factor)}")
+        return rewriter.done()
+
+    def _heads(self, program: Program, ctx: Context) -> Program:
+        """Values and the next projection share a basis of their own in each head: v·R and o·R, exactly."""
+        changed: dict[str, Array] = {}
+        for op in program.ops:
+            if op.name != "nn.attend":
+                continue
+            v = _behind(program, op.operands[2], ("state.append", "nn.permute", "nn.reshape"))
+            o = _ahead(program, op.result, ("nn.permute", "nn.reshape"))
+            if not _plain_heads(v, o, op):
+                ctx.note(op.loc.module, "values not rotated: no plain projection before and after attention")
+                continue
+            assert v is not None
+            assert o is not None
+            width = op.result.type.shape[3]
+            assert isinstance(width, int)
+            turn = rotation(width, self.seed)
+            for name in v.weights:
+                w = ctx.store.floats(program.weights[name])
+                by_head = w.reshape(-1, width, *w.shape[1:])
+                changed[name] = np.moveaxis(turn.apply(np.moveaxis(by_head, 1, -1)), -1, 1).reshape(w.shape)
+            w = ctx.store.floats(program.weights[o.weights[0]])
+            changed[o.weights[0]] = turn.apply(w.reshape(len(w), -1, width)).reshape(w.shape)
+        rewriter = Rewriter(program)
+        for name, values in changed.items():
+            rewriter.set_weight(ctx.store.put_float(name, values))
+        for op in program.ops:
+            rewriter.keep(op)
+        return rewriter.done()
+
+    def _mlp(self, program: Program, ctx: Context) -> Program:
+        rewriter, makers = Rewriter(program), program.producers()
+        for op in program.ops:
+            before = makers.get(op.operands[0].name) if op.name == "nn.linear" else None
+            if before is None or before.name not in ("nn.mul", "nn.activation"):
+                rewriter.keep(op)
+                continue
+            matrix = ctx.store.floats(program.weights[op.weights[0]])
+            turn = rotation(matrix.shape[1], self.seed)
+            name = rewriter.set_weight(ctx.store.put_float(own_name(program, op), turn.apply(matrix)))
+            turned = _online(rewriter, ctx, rewriter.now(op.operands[0]), turn, op.loc)
+            rewriter.keep(replace(op, operands=(turned,), weights=(name, *op.weights[1:])))
+            ctx.note(op.loc.module, f"input of {matrix.shape[1]} rotated online")
+        return rewriter.done()
+
+    def _keys(self, program: Program, ctx: Context) -> Program:
+        rewriter, makers = Rewriter(program), program.producers()
+        keys = {}
+        for op in program.ops:
+            if op.name == "nn.attend":
+                source = makers.get(op.operands[1].name)
+                if source is not None and source.name == "state.append":
+                    keys[source.result.name] = op.loc
+        for op in program.ops:
+            if op.result.name in keys:
+                turned = self._turn_head(rewriter, ctx, op.operands[0], op.loc)
+                rewriter.keep(replace(op, operands=(turned,)))
+            elif op.name == "nn.attend" and op.operands[1].name in keys:
+                turned = self._turn_head(rewriter, ctx, op.operands[0], op.loc)
+                rewriter.keep(replace(op, operands=(turned, *op.operands[1:])))
+            else:
+                rewriter.keep(op)
+        return rewriter.done()
+
+    def _turn_head(self, rewriter: Rewriter, ctx: Context, value: Value, loc: Loc) -> Value:
+        width = value.type.shape[3]
+        assert isinstance(width, int)
+        return _online(rewriter, ctx, rewriter.now(value), rotation(width, self.seed), loc)
+
+
+def _online(rewriter: Rewriter, ctx: Context, value: Value, turn: Rotation, loc: Loc) -> Value:
+    names = []
+    if len(turn.factor) > 1:
+        names.append(rewriter.set_weight(ctx.store.put_float(f"rotation.{len(turn.factor)}", turn.factor)))
+    return rewriter.one("nn.rotate", value, weights=names, loc=loc, hadamard=turn.hadamard)
+
+
+def _turned(program: Program, ctx: Context, rewriter: Rewriter, op: Op, stream: Stream, spin: Spin) -> Op:
+    matrix = ctx.store.floats(program.weights[op.weights[0]])
+    if op.result.name in stream.readers:
+        matrix = spin(matrix)
+    names = list(op.weights)
+    if op.result.name in stream.makers:
+        matrix = spin(matrix) if op.name == "nn.embed" else spin(matrix.T).T
+        if len(names) == 2:
+            bias = spin(ctx.store.floats(program.weights[names[1]]))
+            names[1] = rewriter.set_weight(ctx.store.put_float(names[1], bias))
+    owner = op.weights[0] if op.name == "nn.embed" else own_name(program, op)
+    if owner != op.weights[0]:
+        ctx.note(op.loc.module, f"unties @{op.weights[0]}: its rotated copy is @{owner}")
+    names[0] = rewriter.set_weight(ctx.store.put_float(owner, matrix))
+    return replace(op, weights=tuple(names))
+
+
+def _behind(program: Program, value: Value, through: tuple[str, ...]) -> Op | None:
+    makers = program.producers()
+    op = makers.get(value.name)
+    while op is not None and op.name in through:
+        op = makers.get(op.operands[0].name)
+    return op
+
+
+def _ahead(program: Program, value: Value, through: tuple[str, ...]) -> Op | None:
+    users = program.users()
+    while len(users[value.name]) == 1:
+        (op,) = users[value.name]
+        if op.name not in through:
+            return op
+        value = op.result
+    return None
+
+
+def _plain_heads(v: Op | None, o: Op | None, attend: Op) -> bool:
+    if v is None or o is None or v.name != "nn.linear" or o.name != "nn.linear":
+        return False
+    heads, width = attend.operands[2].type.shape[1], attend.result.type.shape[3]
+    assert isinstance(heads, int)
+    assert isinstance(width, int)
+    return v.result.type.shape[-1] == heads * width and len(v.weights) <= 2
