@@ -24,10 +24,11 @@ Floats = NDArray[np.float32]
 class SpikeCount:
     """Spikes that one op was driven by, summed over all tokens so far.
 
-    `op` is the result name of the spike.linear (or spike.matmul); `spikes` the ±1 spikes of its operand; `nonzero` the
-    counts that are not 0; `values` how many counts there were; `additions` the synaptic operations (spikes times
-    fan-out); `macs` the multiply-adds of the dense product; `steps` the spikes of each time step; `updates` membrane
-    updates by slopes (ramp codes) and doublings.
+    `op` is the result name of the product (spike.linear, spike.matmul, lif.linear, lif.coincide, lif.gather); `spikes`
+    the ±1 spikes of its spiked operand; `nonzero` the counts that are not 0 (trains that fire); `values` how many counts
+    or trains there were; `additions` the synaptic operations (spikes times fan-out); `macs` the multiply-adds of the
+    dense product; `steps` the spikes of each time step; `updates` how often a membrane cell was doubled or had its
+    slope added (ramp codes). backends/counting.py has the rules.
     """
 
     op: str
@@ -82,7 +83,7 @@ class Backend(Protocol):
         ...
 
     def emit(self, program: Program, store: Store, out: Path, options: Mapping[str, str]) -> dict[str, Any]:
-        """Write everything a run needs into the folder `out`; gives entries for the manifest. Same input, same bytes."""
+        """Write all that a run needs into the folder `out`; gives entries for the manifest. Same input, same bytes."""
         ...
 
     def load(self, out: Path) -> Runner:

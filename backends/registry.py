@@ -35,9 +35,7 @@ class Provided:
         try:
             return self.entry.load()
         except Exception as error:  # a plugin may fail in any way, and must not take the others along
-            raise NotFound(
-                f"{self.name} (from {self.provider} {self.version}) does not load: {error}"
-            ) from error
+            raise NotFound(f"{self.name} (from {self.provider} {self.version}) does not load: {error}") from error
 
 
 @cache

@@ -352,7 +352,7 @@ def parse_code(text: str) -> Code:
     if match is None or match[1] not in CODES:
         raise IRError(f"'{text}' is no spike code (one of {', '.join(CODES)}, such as ternary{{T=7}})")
     values: dict[str, int | bool] = {}
-    for item in match[2].split(","):
+    for item in match[2].split(",") if match[2].strip() else ():
         key, _, value = (part.strip() for part in item.partition("="))
         _require(key not in values, f"'{text}': {key} is given twice")
         if key == "signed":

@@ -25,7 +25,8 @@ def print_attr(value: Any) -> str:
         return str(value)
     if isinstance(value, tuple):
         return "[" + ", ".join(print_attr(v) for v in value) + "]"
-    return value if WORD.fullmatch(value) and value not in ("true", "false", "inf", "nan") else json.dumps(value)
+    plain = WORD.fullmatch(value) and value.lower() not in ("true", "false", "inf", "infinity", "nan")
+    return value if plain else json.dumps(value)
 
 
 def print_op(op: Op) -> str:
@@ -57,4 +58,5 @@ def print_program(program: Program) -> str:
     lines += [f"weight @{w.name} : {w.type} sha256:{w.sha256}" for w in program.weights.values()]
     lines += [print_op(op) for op in program.ops]
     lines += [f"output {name} = {value}" for name, value in program.outputs.items()]
+    lines.append("end")
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ class Loc:
     sources: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "loc(" + ", ".join(f'"{part}"' for part in (self.module, *self.sources)) + ")"
+        return "loc(" + json.dumps([self.module, *self.sources])[1:-1] + ")"
 
 
 NOWHERE = Loc("")

@@ -24,6 +24,7 @@ def digest(parts: Parts) -> str:
     total = hashlib.sha256()
     for name in sorted(parts):
         a = np.ascontiguousarray(parts[name])
+        a = a.astype(a.dtype.newbyteorder("<"), copy=False)
         total.update(f"{name} {a.dtype.str} {a.shape}\n".encode())
         total.update(a.data if a.size else b"")
     return total.hexdigest()
@@ -89,15 +90,28 @@ class Store:
         self._lazy = {k: v for k, v in self._lazy.items() if k in live}
 
 
+def _kept(given: Array, part: str, of: WeightType) -> bool:
+    """Whether a part's numbers survive being stored: codes as integers of the grid, scales within float16."""
+    if part == "values":
+        return True
+    low, high = of.range if isinstance(of, GridWeight) else (-(2**15), 2**15 - 1)
+    if part != "codes":
+        low, high = -65504, 65504
+    inside = given.size == 0 or bool(low <= given.min() and given.max() <= high)
+    return inside and (part != "codes" or given.dtype.kind in "iu" or bool((given == np.round(given)).all()))
+
+
 def _checked(name: str, of: WeightType, parts: Parts) -> dict[str, Array]:
     if set(parts) != set(of.parts):
         raise IRError(f"weight @{name}: {of} has the parts {', '.join(of.parts)}, not {', '.join(sorted(parts))}")
     made: dict[str, Array] = {}
     for part in of.parts:
         dtype = np.int16 if isinstance(of, FixedWeight) else _DTYPES[part]
-        a = np.ascontiguousarray(parts[part], dtype=dtype)
+        given = np.asarray(parts[part])
         wanted = (of.shape[0], of.groups) if isinstance(of, GridWeight) and part != "codes" else of.shape
-        if a.shape != wanted:
-            raise IRError(f"weight @{name}: {part} has shape {a.shape}, {of} wants {wanted}")
-        made[part] = a
+        if given.shape != wanted:
+            raise IRError(f"weight @{name}: {part} has shape {given.shape}, {of} wants {wanted}")
+        if not _kept(given, part, of):
+            raise IRError(f"weight @{name}: {part} have numbers that {of} does not hold")
+        made[part] = np.ascontiguousarray(given, dtype=dtype)
     return made

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import re
+
 from .errors import IRError
 from .ops import Args, complete_attrs, infer_types, lookup
+from .parser import parse_type, parse_weight_type
 from .printer import print_op
 from .program import Op, Program, Value
+from .types import Type
 
 
 def _fail(op: Op, reason: str) -> IRError:
     where = f" at {op.loc.module or '<no module>'}" + (f" ({op.loc.sources[0]})" if op.loc.sources else "")
     try:
         text = print_op(op)
-    except IRError:
+    except (IRError, TypeError, ValueError):
         text = op.name
     return IRError(f"{op.name}{where}: {reason}\n  {text}")
+
+
+_NAME = re.compile(r'[^\s,%@"{}()]+')
+
+
+def _declarations(program: Program) -> None:
+    """Every name and declared type must read back as it is printed."""
+    names = [v.name for v in program.values()]
+    for name in (*names, *program.outputs, *program.weights, *program.states, *program.meta):
+        if not _NAME.fullmatch(name):
+            raise IRError(f'{name!r} is no name (it has a space or one of ,%@"{{}}())')
+    for value in program.inputs:
+        _well_formed(value.name, value.name, value.type)
+    for name, state in program.states.items():
+        _well_formed(name, state.name, state.type)
+    for name, weight in program.weights.items():
+        if name != weight.name or parse_weight_type(str(weight.type)) != weight.type:
+            raise IRError(f"weight @{name} is no well-formed '@{weight.name} : {weight.type}'")
+
+
+def _well_formed(key: str, name: str, of: Type) -> None:
+    if key != name or parse_type(str(of)) != of:
+        raise IRError(f"{key} is no well-formed '{name} : {of}'")
 
 
 def verify(program: Program) -> Program:
@@ -22,6 +49,7 @@ def verify(program: Program) -> Program:
 
     Raises IRError for the first op that breaks a rule.
     """
+    _declarations(program)
     known: dict[str, Value] = {}
     for value in program.inputs:
         if value.name in known:

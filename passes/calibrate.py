@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -11,14 +13,19 @@ from ..ir.interpreter import KERNELS, Call
 from .base import Context
 
 
+# Enough for a sample of a few hundred rows; a run of a spiked program costs more than that of its source.
+_SEQUENCES = 8
+
+
 def sample_inputs(program: Program, ctx: Context, ops: list[Op], rows: int) -> dict[str, torch.Tensor]:
     """Operand 0 of each of these ops on calibration tokens, at most `rows` rows of it: f32 [rows, d] by result name.
 
-    Rows are taken evenly over all sequences, so that late positions are seen as well.
+    Rows are taken evenly over the first sequences, so that late positions are seen as well.
     """
     wanted = {op.result.name for op in ops}
     found: dict[str, list[torch.Tensor]] = {}
-    share = max(1, rows // max(1, len(ctx.tokens())))
+    sequences = min(_SEQUENCES, len(ctx.tokens()))
+    share = -(-rows // sequences)
 
     def watch(op: Op, operands: tuple[torch.Tensor, ...], results: tuple[torch.Tensor, ...]) -> None:
         if op.result.name in wanted:
@@ -28,7 +35,7 @@ def sample_inputs(program: Program, ctx: Context, ops: list[Op], rows: int) -> d
                 picked = torch.linspace(0, len(flat) - 1, min(share, len(flat))).long()
                 found.setdefault(op.result.name, []).append(flat[picked].clone())
 
-    ctx.observe(program, watch)
+    ctx.observe(program, watch, sequences=sequences)
     return {name: torch.cat(parts)[:rows] for name, parts in found.items()}
 
 
@@ -36,20 +43,31 @@ def sample_inputs(program: Program, ctx: Context, ops: list[Op], rows: int) -> d
 class Trial:
     """How one setting of an encoder does on sampled inputs: γ, the relative output error, and spikes a value."""
 
+    attrs: Mapping[str, Any]
     gamma: float
     spikes: float
 
 
-def try_encoder(op: Op, x: torch.Tensor, matrix: torch.Tensor | None, **attrs: object) -> Trial:
-    """γ = ‖W·q(x) - W·x‖² / ‖W·x‖² of a symmetric encoder with changed attributes (W the identity if there is none)."""
-    changed = replace(op, attrs={**op.attrs, **attrs})
-    n, v = KERNELS["spike.encode"](Call(changed, (x,), (), {}, False))
-    error = n.float() * v - x
-    if matrix is not None:
-        error, x = error @ matrix.T, x @ matrix.T
-    code = changed.attrs["code"]
-    spikes = float(code.spikes(n.numpy()).mean())
-    return Trial(float(error.square().sum() / x.square().sum().clamp(min=1e-30)), spikes)
+class Bench:
+    """Tries settings of one symmetric encoder on sampled inputs f32 [rows, d] and the matrix [out, d] they meet.
+
+    γ = ‖W·q(x) - W·x‖² / ‖W·x‖², W the identity where there is none.
+    """
+
+    def __init__(self, op: Op, x: torch.Tensor, matrix: torch.Tensor | None) -> None:
+        self._op, self._x, self._matrix = op, x, matrix
+        exact = x if matrix is None else x @ matrix.T
+        self._energy = float(exact.square().sum().clamp(min=1e-30))
+
+    def try_out(self, **attrs: Any) -> Trial:
+        """γ and spikes with these attributes changed."""
+        changed = replace(self._op, attrs={**self._op.attrs, **attrs})
+        n, v = KERNELS["spike.encode"](Call(changed, (self._x,), (), {}, False))
+        error = n.float() * v - self._x
+        if self._matrix is not None:
+            error = error @ self._matrix.T
+        spikes = float(changed.attrs["code"].spikes(n.numpy()).mean())
+        return Trial(attrs, float(error.square().sum()) / self._energy, spikes)
 
 
 def consumers(program: Program, ctx: Context, op: Op) -> torch.Tensor | None:

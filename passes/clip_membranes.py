@@ -7,7 +7,7 @@ from typing import Any
 
 from ..ir import Op, Program, Rewriter, Ternary
 from .base import Context, Pass, PassError
-from .calibrate import Trial, consumers, sample_inputs, try_encoder
+from .calibrate import Bench, Trial, consumers, sample_inputs
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class ClipMembranes(Pass):
 
     form soft is the quantile-shifted ReLU, sign(x)·relu(|x| - q_p(|x|)); hard silences |x| <= q_p(|x|) and leaves the
     rest; saturate lowers the threshold to `factor`·max|x|/N, so that outliers saturate. The form and p are
-    reconstructions. form=auto tries them all and takes the one with the fewest spikes whose γ (relative squared
-    output error on calibration text) is at most 1 + tolerance times that without clipping. A fixed form takes
+    reconstructions. form=auto tries them, alone and together, and takes the setting with the fewest spikes whose γ
+    (relative squared output error on calibration text) is within 1 + tolerance of the least. A fixed form takes
     `quantile` (or `factor`) everywhere.
     """
 
@@ -25,8 +25,8 @@ class ClipMembranes(Pass):
     form: str = "auto"
     quantile: float = 0.0
     factor: float = 1.0
-    tolerance: float = 0.0
-    rows: int = 256
+    tolerance: float = 0.05
+    rows: int = 192
 
     def apply(self, program: Program, ctx: Context) -> Program:
         if self.form not in ("auto", "soft", "hard", "saturate"):
@@ -50,15 +50,12 @@ class ClipMembranes(Pass):
         chosen: dict[str, dict[str, Any]] = {}
         for index, op in enumerate(ops):
             ctx.progress(index, len(ops), "encoders clipped")
-            matrix = consumers(program, ctx, op)
-            plain = try_encoder(op, inputs[op.result.name], matrix)
-            best, attrs = plain, {}
-            for candidate in _candidates():
-                trial = try_encoder(op, inputs[op.result.name], matrix, **candidate)
-                if trial.gamma <= plain.gamma * (1 + self.tolerance) and trial.spikes < best.spikes:
-                    best, attrs = trial, candidate
-            chosen[op.result.name] = attrs
-            ctx.note(op.loc.module, _said(plain, best, attrs))
+            bench = Bench(op, inputs[op.result.name], consumers(program, ctx, op))
+            plain, tried = _tried(bench)
+            least = min(t.gamma for t in tried)
+            best = min((t for t in tried if t.gamma <= least * (1 + self.tolerance)), key=lambda t: t.spikes)
+            chosen[op.result.name] = dict(best.attrs)
+            ctx.note(op.loc.module, _said(plain, best))
         return chosen
 
 
@@ -66,16 +63,16 @@ def _clippable(op: Op) -> bool:
     return op.name == "spike.encode" and isinstance(op.attrs["code"], Ternary) and op.attrs["clip"] == "none"
 
 
-def _candidates() -> list[dict[str, Any]]:
-    """Settings tried: saturation, silence and both."""
-    made: list[dict[str, Any]] = []
-    for factor in (1.0, 0.9, 0.8, 0.7, 0.6):
-        made.append({"factor": factor})
-        made += [{"factor": factor, "clip": "hard", "quantile": p} for p in (0.1, 0.2, 0.3, 0.4)]
-        made += [{"factor": factor, "clip": "soft", "quantile": p} for p in (0.05, 0.1, 0.2)]
-    return made
+def _tried(bench: Bench) -> tuple[Trial, list[Trial]]:
+    """The unclipped encoder, and all settings tried: thresholds first, then silence at the best of them."""
+    plain = bench.try_out()
+    tried = [plain, *(bench.try_out(factor=f) for f in (0.9, 0.8, 0.7, 0.6, 0.5))]
+    factor = min(tried, key=lambda t: t.gamma).attrs.get("factor", 1.0)
+    tried += [bench.try_out(factor=factor, clip="hard", quantile=p) for p in (0.1, 0.2, 0.3)]
+    tried += [bench.try_out(factor=factor, clip="soft", quantile=p) for p in (0.02, 0.05, 0.1)]
+    return plain, tried
 
 
-def _said(plain: Trial, best: Trial, attrs: dict[str, Any]) -> str:
-    how = ", ".join(f"{k}={v}" for k, v in attrs.items()) or "unclipped"
+def _said(plain: Trial, best: Trial) -> str:
+    how = ", ".join(f"{k}={v}" for k, v in best.attrs.items()) or "unclipped"
     return f"{how}: γ {plain.gamma:.4f} -> {best.gamma:.4f}, spikes {plain.spikes:.2f} -> {best.spikes:.2f}"

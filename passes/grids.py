@@ -81,42 +81,48 @@ def round_to_nearest(matrix: NDArray[np.float32], of: GridWeight, *, search: boo
     return _parts(_codes(w, wide, low, of), scales)
 
 
-def gptq(
-    matrix: NDArray[np.float32], of: GridWeight, hessian: torch.Tensor, *, damp: float = 0.01, block: int = 64
-) -> Parts:
-    """Columns rounded one after the other, each error spread over those to come (Frantar et al., GPTQ, algorithm 1).
-
-    hessian float64 [in, in] is Σ x xᵀ over calibration tokens. A group's scale is found when its first column is
-    reached, from the weights as the errors so far have changed them.
+def inverse_factor(moments: torch.Tensor, damp: float) -> torch.Tensor:
+    """Upper Cholesky factor f32 [in, in] of the inverse of Σ x xᵀ float64 [in, in], damped by a share of its mean
+    diagonal; inputs never seen count as 1.
     """
-    w = torch.from_numpy(matrix).double().clone()
-    inputs = w.shape[1]
-    h = hessian.double().clone()
+    h = moments.double().clone()
     dead = h.diagonal() == 0
     h[dead, dead] = 1.0
     h.diagonal().add_(damp * h.diagonal().mean())
-    factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(h)), upper=True)
-    codes = torch.zeros_like(w)
-    scale = torch.zeros(len(w), of.groups, dtype=torch.float32)
-    minimum = torch.zeros_like(scale) if of.minimum else None
+    # H = R·Rᵀ with R upper triangular gives H⁻¹ = UᵀU with U = R⁻¹: one factorisation, run from the last input up.
+    r = torch.linalg.cholesky(h.flip(0, 1)).flip(0, 1)
+    identity = torch.eye(len(h), dtype=h.dtype)
+    return torch.linalg.solve_triangular(r, identity, upper=True).float()
+
+
+def gptq(matrix: NDArray[np.float32], of: GridWeight, factor: torch.Tensor, *, block: int = 64) -> Parts:
+    """Columns rounded one after the other, each error spread over those to come (Frantar et al., GPTQ, algorithm 1).
+
+    factor f32 [in, in] is what `inverse_factor` makes of the inputs' second moments. A group's scale is found when its
+    first column is reached, from the weights as the errors so far have changed them.
+    """
+    inputs = matrix.shape[1]
+    # Inputs lie along the rows here, so that the column being rounded is contiguous.
+    w = np.ascontiguousarray(matrix.T)
+    u = factor.numpy()
+    codes = np.zeros_like(w)
+    scale = np.ones((of.groups, w.shape[1]), dtype=np.float32)
+    minimum = np.zeros_like(scale)
+    low, high = of.range
     block = min(block, of.group) if of.group < inputs else block
     for start in range(0, inputs, block):
         stop = min(start + block, inputs)
+        group = start // of.group
         if start % of.group == 0:
-            group = start // of.group
-            found = find_scales(w[:, start : start + of.group].float(), of)
-            scale[:, group] = found.scale[:, 0]
-            if minimum is not None and found.minimum is not None:
-                minimum[:, group] = found.minimum[:, 0]
-        errors = torch.zeros(len(w), stop - start, dtype=w.dtype)
+            found = find_scales(torch.from_numpy(w[start : start + of.group].T.copy()), of)
+            scale[group] = found.scale[:, 0].numpy()
+            minimum[group] = 0.0 if found.minimum is None else found.minimum[:, 0].numpy()
+        errors = np.zeros((stop - start, w.shape[1]), dtype=np.float32)
         for column in range(start, stop):
-            group = column // of.group
-            s, m = scale[:, group].double(), None if minimum is None else minimum[:, group].double()
-            code = _codes(w[:, column], s, m, of)
-            codes[:, column] = code
-            value = code * s if m is None else code * s + m
-            error = (w[:, column] - value) / factor[column, column]
-            w[:, column:stop] -= error[:, None] * factor[column, column:stop]
-            errors[:, column - start] = error
-        w[:, stop:] -= errors @ factor[start:stop, stop:]
-    return _parts(codes, Scales(scale, minimum))
+            codes[column] = np.clip(np.rint((w[column] - minimum[group]) / scale[group]), low, high)
+            error = (w[column] - codes[column] * scale[group] - minimum[group]) / u[column, column]
+            w[column:stop] -= u[column, column:stop, None] * error
+            errors[column - start] = error
+        w[stop:] -= u[start:stop, stop:].T @ errors
+    scales = Scales(torch.from_numpy(scale.T.copy()), torch.from_numpy(minimum.T.copy()) if of.minimum else None)
+    return _parts(torch.from_numpy(codes.T.copy()), scales)

@@ -9,7 +9,7 @@ import torch
 from ..ir import GridWeight, Op, Program, Rewriter, Weight
 from .base import Context, Pass, PassError
 from .graph import body_linears, heads, is_float, own_name
-from .grids import gptq, round_to_nearest
+from .grids import gptq, inverse_factor, round_to_nearest
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,15 @@ class QuantizeWeights(Pass):
         body = [op for op in body_linears(program) if is_float(program, op)]
         moments = _second_moments(program, ctx, body) if self.method == "gptq" else {}
         made: dict[str, Weight] = {}
+        source, factor = "", None
         for index, op in enumerate(body):
             ctx.progress(index, len(body), "matrices quantised")
-            made[op.result.name] = self._quantise(program, ctx, op, self.bits, moments.get(op.operands[0].name))
+            if (
+                moments and op.operands[0].name != source
+            ):  # matrices of one input follow each other, and share its factor
+                source = op.operands[0].name
+                factor = inverse_factor(moments[source], self.damp)
+            made[op.result.name] = self._quantise(program, ctx, op, self.bits, factor)
         if self.head_bits:
             for op in program.ops:
                 if op.result.name in heads(program) and is_float(program, op):
@@ -53,16 +59,16 @@ class QuantizeWeights(Pass):
                 rewriter.keep(replace(op, weights=(rewriter.set_weight(weight), *op.weights[1:])))
         return rewriter.done()
 
-    def _quantise(self, program: Program, ctx: Context, op: Op, bits: int, moments: torch.Tensor | None) -> Weight:
+    def _quantise(self, program: Program, ctx: Context, op: Op, bits: int, factor: torch.Tensor | None) -> Weight:
         matrix = ctx.store.floats(program.weights[op.weights[0]])
         out, inputs = matrix.shape
         of = GridWeight(bits, self.group if 0 < self.group < inputs else inputs, self.minimum, (out, inputs))
         name = own_name(program, op)
         if name != op.weights[0]:
             ctx.note(op.loc.module, f"unties @{op.weights[0]}: its quantised copy is @{name}")
-        if moments is None:
+        if factor is None:
             return ctx.store.put(name, of, round_to_nearest(matrix, of, search=self.search))
-        return ctx.store.put(name, of, gptq(matrix, of, moments, damp=self.damp))
+        return ctx.store.put(name, of, gptq(matrix, of, factor))
 
 
 def _second_moments(program: Program, ctx: Context, linears: list[Op]) -> dict[str, torch.Tensor]:

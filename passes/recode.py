@@ -37,7 +37,7 @@ class Recode(Pass):
         return _recoded(program, codes)
 
     def _best(self, ctx: Context, op: Op, x: torch.Tensor) -> Code:
-        old = op.attrs["code"]
+        old: Code = op.attrs["code"]
         n = KERNELS["spike.encode"](Call(op, (x,), (), {}, False))[0].numpy()
         width = x.shape[-1]
 

@@ -17,15 +17,17 @@ from .kernel import Call, T, WeightData, kernel
 
 Out = tuple[T, ...]
 
-_EXACT_IN_FLOAT32 = 2**24
 _TINY = 1e-30
 
 
 def exact_matmul(a: T, b: T, width: int) -> T:
-    """Product of integer-valued tensors over an inner axis of that width, as int32: floats carry it where they are exact."""
+    """Product of integer-valued tensors over an inner axis of that width, as int32.
+
+    Floats carry it where they are exact. What leaves 32 bits wraps around, as it does when a membrane is added to.
+    """
     bound = float(a.abs().max() if a.numel() else 0) * float(b.abs().max() if b.numel() else 0) * width
-    dtype = torch.float32 if bound < _EXACT_IN_FLOAT32 else torch.float64
-    return torch.matmul(a.to(dtype), b.to(dtype)).to(torch.int32)
+    dtype = torch.float32 if bound < 2**24 else torch.float64 if bound < 2**53 else torch.int64
+    return torch.matmul(a.to(dtype), b.to(dtype)).to(torch.int64).to(torch.int32)
 
 
 def quantile(magnitude: T, q: float) -> T:
@@ -52,7 +54,7 @@ def _grid_top(c: Call, code: Code) -> int:
 
 
 def _threshold(c: Call, x: T, top: int) -> T:
-    factor = c.attr("factor")
+    factor = float(c.attr("factor"))
     if c.attr("threshold") == "static":
         return torch.full_like(x[..., :1], factor)
     if c.attr("threshold") == "mean":
@@ -219,7 +221,7 @@ def read_out(c: Call) -> Out:
     membrane, v = c.operands[:2]
     weight, cells = c.weights[0], _membrane_planes(c)
     groups = [p.group for p in cells]
-    scaled = membrane.to(torch.float32)
+    scaled = membrane.to(torch.float32).contiguous()  # sums of floats depend on the layout
     if isinstance(weight.type, GridWeight):
         scaled = scaled * weight.parts["scales"].T[groups]
         if weight.type.minimum:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..types import ALL, SYMBOLS, Dim, FloatWeight, GridWeight, Shape, Tensor, Type, WeightType
+from ..types import ALL, SYMBOLS, Dim, FloatWeight, GridWeight, Membrane, Shape, Tensor, Type, WeightType
 from .table import Args, Work, attr, broadcast, count, default, elementwise, free, op, require, size, word
 
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu", "relu2", "tanh", "sigmoid", "quick_gelu")
@@ -85,7 +85,7 @@ def mul(args: Args) -> tuple[Type, ...]:
 
 @op("nn.scale", attrs={"by": attr(float)})
 def scale(args: Args) -> tuple[Type, ...]:
-    """x times a constant."""
+    """x times the constant `by`."""
     return (args.tensor(0, "f32"),)
 
 
@@ -188,10 +188,10 @@ def concat(args: Args) -> tuple[Type, ...]:
     axis = _axis(parts[0], args.attrs["axis"])
     total = 0
     for p in parts:
-        width = p.shape[axis] if p.dtype == parts[0].dtype and len(p.shape) == len(parts[0].shape) else None
-        same = p.shape[:axis] + p.shape[axis + 1 :] == parts[0].shape[:axis] + parts[0].shape[axis + 1 :]
-        require(isinstance(width, int) and same, f"{p} does not join {parts[0]} along axis {axis}")
-        total += int(width)
+        same = p.dtype == parts[0].dtype and len(p.shape) == len(parts[0].shape)
+        same = same and p.shape[:axis] + p.shape[axis + 1 :] == parts[0].shape[:axis] + parts[0].shape[axis + 1 :]
+        require(same and isinstance(p.shape[axis], int), f"{p} does not join {parts[0]} along axis {axis}")
+        total += int(p.shape[axis])
     return (Tensor(parts[0].dtype, (*parts[0].shape[:axis], total, *parts[0].shape[axis + 1 :])),)
 
 
@@ -230,10 +230,11 @@ def rotate(args: Args) -> tuple[Type, ...]:
 
 @op("state.append", attrs={"axis": attr(int)}, state=True, cost=free)
 def append(args: Args) -> tuple[Type, ...]:
-    """Add S new entries to a state and give all P+S of them; the state keeps them for the next call."""
+    """Add S new entries to a state along `axis` and give all P+S of them; the state keeps them for the next call."""
     x, state, axis = args.operands[0], args.state, args.attrs["axis"]
     assert state is not None
-    require(type(x) is type(state), f"{x} does not go into a state of {state}")
+    kept = not isinstance(x, Membrane) and type(x) is type(state)
+    require(kept, f"{x} does not go into a state of {state}")
     require(0 <= axis < len(x.shape) and x.shape[axis] == "S", f"axis {axis} of {x} is not S")
     past = (*x.shape[:axis], "P", *x.shape[axis + 1 :])
     require(with_shape(x, past) == state, f"the state is {state}, the operand {x}")
@@ -266,10 +267,11 @@ def attend_cost(args: Args, results: tuple[Type, ...], dims: Mapping[str, int]) 
 
 @op("nn.attend", operands=4, attrs={"scale": attr(float), **MASKING}, cost=attend_cost)
 def attend(args: Args) -> tuple[Type, ...]:
-    """Softmax attention: q f32[B,H,S,D], k and v f32[B,Hkv,P+S,D], mask i64[B,P+S] -> f32[B,H,S,D].
+    """softmax(scale·q·kᵀ)·v: q f32[B,H,S,D], k and v f32[B,Hkv,P+S,D], mask i64[B,P+S] -> f32[B,H,S,D].
 
-    Query i stands at absolute index P + i. `window` w leaves keys with index > query - w; `softcap` bounds the
-    scores; `alibi` adds slope_h · (cumsum(mask) - 1) of the key (BLOOM); mask 0 hides a key. H is a multiple of Hkv.
+    Query i stands at absolute index P + i; `causal` hides the keys after it, `window` w those with index <= query - w;
+    `softcap` bounds the scores; `alibi` adds slope_h · (cumsum(mask) - 1) of the key (BLOOM); mask 0 hides a key.
+    H is a multiple of Hkv.
     """
     q, k, v, mask = (args.tensor(i, "i64" if i == 3 else "f32", 2 if i == 3 else 4) for i in range(4))
     fits = k.shape[3] == q.shape[3] and k.shape[:3] == v.shape[:3] and k.shape[0] == q.shape[0]
@@ -280,7 +282,10 @@ def attend(args: Args) -> tuple[Type, ...]:
 
 @op("nn.softmax", operands=2, attrs=MASKING)
 def softmax(args: Args) -> tuple[Type, ...]:
-    """Probabilities of scaled scores f32[B,H,S,P+S] under mask i64[B,P+S]; attributes as in nn.attend."""
+    """Probabilities of scaled scores f32[B,H,S,P+S] under mask i64[B,P+S].
+
+    `causal`, `window`, `softcap` and `alibi` as in nn.attend.
+    """
     scores, mask = args.tensor(0, "f32", 4), args.tensor(1, "i64", 2)
     require(mask.shape == (scores.shape[0], scores.shape[3]), f"mask {mask} does not fit {scores}")
     return (scores,)

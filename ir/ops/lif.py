@@ -22,7 +22,10 @@ def _train(args: Args, index: int) -> Train:
 
 @op("lif.current", attrs={"T": attr(int), "frac": attr(int)})
 def current(args: Args) -> tuple[Type, ...]:
-    """f32[...] held constant over T steps, rounded to fixed point: where a float residual enters the neurons."""
+    """f32[...] held constant over T steps, rounded to fixed point: where a float residual enters the neurons.
+
+    `frac` is the number of fractional bits.
+    """
     require(args.attrs["T"] >= 1 and 0 <= args.attrs["frac"] <= 24, "T must be at least 1 and frac 0 to 24")
     return (Current(args.attrs["T"], args.attrs["frac"], args.tensor(0, "f32").shape),)
 
@@ -76,7 +79,10 @@ def _heads(a: Train, b: Train) -> bool:
 
 @op("lif.coincide", operands=3, attrs={"causal": default(True)}, cost=_coincide_cost)
 def coincide(args: Args) -> tuple[Type, ...]:
-    """A_int = (Q·Kᵀ) ∘ M: trains q [B,H,S,D], k [B,Hkv,P+S,D], mask i64[B,P+S] -> current<T, frac=0>[B,H,S,P+S]."""
+    """A_int = (Q·Kᵀ) ∘ M: trains q [B,H,S,D], k [B,Hkv,P+S,D], mask i64[B,P+S] -> current<T, frac=0>[B,H,S,P+S].
+
+    M is 0 where the mask hides a key and, if `causal`, where the key stands after the query.
+    """
     q, k = _train(args, 0), _train(args, 1)
     mask = args.tensor(2, "i64", 2)
     fits = _heads(q, k) and q.shape[3] == k.shape[3]

@@ -84,7 +84,10 @@ def encode(args: Args) -> tuple[Type, ...]:
 
 @op("int.encode", attrs={"bits": attr(int), "signed": default(True)})
 def int_encode(args: Args) -> tuple[Type, ...]:
-    """f32[..., d] -> integers and scale f32[..., 1]: round(x·N/max|x|) per token, N the largest integer."""
+    """f32[..., d] -> integers of `bits` bits and scale f32[..., 1]: round(x·N/max|x|) per token, N the largest integer.
+
+    Symmetric where `signed`; otherwise what is negative becomes 0 (probabilities have none).
+    """
     x = args.tensor(0, "f32")
     require(2 <= args.attrs["bits"] <= 16, "bits must be 2 to 16")
     return Ints(args.attrs["bits"], args.attrs["signed"], x.shape), Tensor("f32", (*x.shape[:-1], 1))

@@ -1,0 +1,5 @@
+"""The simulator backend."""
+
+from .backend import SimulatorBackend
+
+__all__ = ["SimulatorBackend"]

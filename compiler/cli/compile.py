@@ -1,0 +1,147 @@
+"""compile: a model in, a folder out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ...passes import Note, Step
+    from ..compile import Request
+
+HELP = "compile a model (a folder, a .gguf file, a hub id or a compiled folder) into a spike program"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options."""
+    parser.add_argument("model", help="folder, .gguf file, hub id, or a compiled folder to go on from")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--recipe", default="sdllm", help="named pipeline (see `recipes`; default sdllm)")
+    what.add_argument("--pipeline", help="passes spelled out: a,b{option=value},c (see `passes`)")
+    parser.add_argument(
+        "--backend", action="append", help="emit for this backend (see `backends`; default simulator)"
+    )
+    parser.add_argument("--calibration", type=Path, help="text file; default: text the model writes from the seed")
+    parser.add_argument("--sequences", type=int, default=32, help="calibration sequences (default 32)")
+    parser.add_argument("--length", type=int, default=128, help="tokens of each (default 128)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of calibration text (default 0)")
+    parser.add_argument("--revision", help="revision of a hub id")
+    parser.add_argument("--rope-length", type=int, help="length to fix rotary scaling at, where it depends on length")
+    parser.add_argument("--trust-remote-code", action="store_true", help="let the model's repository run its code")
+    parser.add_argument("--force", action="store_true", help="replace the output folder")
+    parser.add_argument("--no-measure", action="store_true", help="leave out perplexity, firing rates and energy")
+    passes = parser.add_argument_group("passes")
+    passes.add_argument(
+        "--print-after-change", action="store_true", help="print the program after each pass that changes it"
+    )
+    passes.add_argument("--dump-dir", type=Path, help="write the program after each pass into this folder")
+    passes.add_argument("--start-from", metavar="PASS", help="leave out the passes before this one")
+    passes.add_argument("--stop-after", metavar="PASS", help="leave out the passes after this one")
+    passes.add_argument("--explain", metavar="PASS", help="say what this pass did to each module, and why not")
+    passes.add_argument(
+        "--check-numerics",
+        nargs="?",
+        type=float,
+        const=3.0,
+        metavar="KL",
+        help="stop at an exact pass that changes outputs, or any that ends further than KL nats a token from the source "
+        "(default 3), and name the module",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compile, then say what came out."""
+    request = _request(args)
+    if args.explain and args.explain not in [p.name for p in request.passes()]:
+        from ..errors import InputError
+
+        raise InputError(f"--explain {args.explain}: the pipeline runs {', '.join(p.name for p in request.passes())}")
+    from ..artifact import open_artifact
+    from ..compile import compile_model
+    from ..ui import reporter
+    from .output import print_json
+
+    ui = reporter()
+    try:
+        out = compile_model(request, ui)
+    finally:
+        ui.close()
+    artifact = open_artifact(out)
+    if args.json:
+        print_json({"out": str(out), "metrics": artifact.metrics, "seconds": ui.seconds})
+        return 0
+    from .summary import print_summary
+
+    print_summary(artifact)
+    return 0
+
+
+def _request(args: argparse.Namespace) -> Request:
+    from ..compile import Request
+    from ..errors import InputError
+
+    for option in ("sequences", "length"):
+        if getattr(args, option) < 2:
+            raise InputError(f"--{option} {getattr(args, option)}: must be at least 2")
+    names = [n for group in args.backend or ["simulator"] for n in group.split(",") if n]
+    return Request(
+        model=args.model,
+        out=args.out,
+        recipe=args.recipe,
+        pipeline=args.pipeline,
+        backends=[n for n in names if n != "reference"],
+        calibration=args.calibration,
+        sequences=args.sequences,
+        length=args.length,
+        seed=args.seed,
+        revision=args.revision,
+        rope_length=args.rope_length,
+        trust_remote_code=args.trust_remote_code,
+        start_from=args.start_from,
+        stop_after=args.stop_after,
+        check_numerics=args.check_numerics,
+        measure=not args.no_measure,
+        force=args.force,
+        listeners=_listeners(args),
+    )
+
+
+def _listeners(args: argparse.Namespace) -> list[Any]:
+    from ...ir import print_program
+
+    found = []
+    if args.print_after_change:
+
+        def show(step: Step) -> None:
+            if step.changed:
+                print(f"// after pass {step.index + 1}, {step.ran}")
+                print(print_program(step.after))
+
+        found.append(show)
+    if args.dump_dir is not None:
+        folder: Path = args.dump_dir
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def dump(step: Step) -> None:
+            if step.index == 0:
+                (folder / "00-captured.spike").write_text(print_program(step.before), encoding="utf-8")
+            name = f"{step.index + 1:02}-{step.ran.name}.spike"
+            (folder / name).write_text(print_program(step.after), encoding="utf-8")
+
+        found.append(dump)
+    if args.explain:
+
+        def explain(step: Step) -> None:
+            if step.ran.name == args.explain:
+                _explain(step.ran.name, step.notes, step.changed)
+
+        found.append(explain)
+    return found
+
+
+def _explain(name: str, notes: tuple[Note, ...], changed: bool) -> None:
+    print(f"{name}: {'changed the program' if changed else 'left the program as it was'}")
+    for note in notes:
+        print(f"  {note.module or '(program)'}: {note.text}")

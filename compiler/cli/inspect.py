@@ -1,0 +1,66 @@
+"""inspect: what is in a compiled model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "show a compiled model: pipeline, coverage, firing of each layer, or the program's text"
+
+_FIGURES = ("spikes_per_activation", "firing_rate", "nonzero", "additions_per_weight")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options."""
+    parser.add_argument("out", type=Path, help="compiled folder")
+    parser.add_argument("--text", action="store_true", help="print the program")
+    parser.add_argument("--module", help="print the ops of modules whose path holds this")
+    parser.add_argument("--layers", action="store_true", help="a line for each spiked product")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show it."""
+    from collections import Counter
+    from dataclasses import asdict
+
+    from ...ir import print_op, print_program
+    from ..artifact import open_artifact
+    from ..coverage import coverage
+    from .output import print_json, print_table
+    from .summary import print_summary
+
+    artifact = open_artifact(args.out)
+    program = artifact.program
+    if args.text:
+        print(print_program(program), end="")
+        return 0
+    if args.module is not None:
+        for op in program.ops:
+            if args.module in op.loc.module:
+                print(print_op(op))
+        return 0
+    shares = coverage(program)
+    if args.json:
+        ops = dict(Counter(op.name for op in program.ops))
+        print_json(
+            {
+                "manifest": artifact.manifest,
+                "coverage": [asdict(s) for s in shares],
+                "ops": ops,
+                "metrics": artifact.metrics,
+            }
+        )
+        return 0
+    if args.layers:
+        rows = [
+            (f["module"], f["op"], f["code"], *(f"{f[key]:.3f}" for key in _FIGURES))
+            for f in artifact.metrics.get("layers", [])
+        ]
+        print_table("", ("module", "op", "code", *(key.replace("_", " ") for key in _FIGURES)), rows)
+        return 0
+    print_summary(artifact)
+    rows_of_shares = [("spikes" if s.spiking else "float", s.kind, f"{s.share:.2%}", s.reason) for s in shares]
+    print_table(
+        "coverage, by share of operations in a prefill of 1024 tokens", ("", "kind", "share", ""), rows_of_shares
+    )
+    return 0

@@ -1,0 +1,87 @@
+"""sdllm-compile: finds the subcommand, runs it, and turns what went wrong into one line and an exit code.
+
+Exit codes: 0 done, 1 a check failed, 2 the input or the call is wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+COMMANDS = ("compile", "run", "verify", "inspect", "backends", "passes", "recipes", "demo")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="sdllm-compile",
+        description="Turn a Hugging Face transformer into a spike program, run it, and see what it costs.",
+    )
+    top.add_argument("--version", action="store_true", help="print the version and exit")
+    subs = top.add_subparsers(dest="command", metavar="COMMAND")
+    for name in COMMANDS:
+        module = importlib.import_module(f".{name}", __package__)
+        sub = subs.add_parser(name, help=module.HELP, description=module.HELP)
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        module.arguments(sub)
+        sub.set_defaults(run=module.run)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        given.insert(0, "compile")  # `sdllm-compile MODEL -o OUT`
+    args = parser().parse_args(given)
+    if args.version:
+        from importlib.metadata import version
+
+        print(f"sdllm {version('sdllm')}")
+        return 0
+    if args.command is None:
+        parser().print_help()
+        return 2
+    return guarded(args)
+
+
+def guarded(args: argparse.Namespace) -> int:
+    """Run a parsed command, its failures as one line on stderr."""
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return _say("interrupted; nothing half-made was left behind", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _say(f"{error.filename or 'writing'}: the disk is full; free some space", 2)
+        return _say(f"{error.filename or args.command}: {error.strerror or error}", 2)
+    except Exception as error:
+        if not _expected(error):
+            raise
+        return _say(" ".join(str(error).split()), 2)
+
+
+def _expected(error: Exception) -> bool:
+    from ...backends.registry import NotFound
+    from ...ir import IRError
+    from ..errors import InputError
+
+    known: tuple[type[Exception], ...] = (InputError, IRError, NotFound)
+    if "sdllm.passes.base" in sys.modules:
+        from ...passes import PassError
+
+        known = (*known, PassError)
+    return isinstance(error, known)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"sdllm-compile: {message}", file=sys.stderr)
+    return code

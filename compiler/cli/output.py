@@ -1,0 +1,45 @@
+"""What commands print: tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON document on stdout."""
+    json.dump(value, sys.stdout, indent=1, sort_keys=True, ensure_ascii=False)
+    print()
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on stdout; columns of numbers are right-aligned. Plain when piped."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    cells = [[str(cell) for cell in row] for row in rows]
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        numeric = bool(cells) and all(_is_number(row[index]) for row in cells)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    # A pipe has no width of its own: lines there are as long as they need to be.
+    longest = sum(max(map(len, column)) + 4 for column in zip(columns, *cells, strict=True))
+    width = None if sys.stdout.isatty() else max(120, longest)
+    Console(width=width, highlight=False).print(table)
+
+
+def _is_number(text: str) -> bool:
+    return not text or text[0] in "0123456789-+." or text == "n/a"
+
+
+def si(value: float, unit: str) -> str:
+    """A quantity with an SI prefix: 0.00051 J is 510 µJ."""
+    for power, prefix in ((9, "G"), (6, "M"), (3, "k"), (0, ""), (-3, "m"), (-6, "µ"), (-9, "n"), (-12, "p")):
+        if abs(value) >= 10.0**power:
+            return f"{value / 10.0**power:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"

@@ -1,0 +1,101 @@
+"""run: stream text from a compiled model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+HELP = "run a compiled model on a prompt and stream what it says"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Options."""
+    parser.add_argument("out", type=Path, help="compiled folder")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--prompt", help="text ('-': standard input)")
+    given.add_argument("--ids", help="token ids, separated by commas; token ids are printed")
+    parser.add_argument("--backend", help="backend to run it by (default: the first it was compiled for)")
+    parser.add_argument("--max-tokens", type=int, default=128, help="most tokens to generate (default 128)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 (the default): the likeliest token")
+    parser.add_argument("--top-k", type=int, default=0, help="only the k likeliest (0: all)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="only the likeliest that make up this share")
+    parser.add_argument("--seed", type=int, default=0, help="seed of sampling")
+    parser.add_argument("--no-chat", action="store_true", help="do not wrap the prompt in the chat template")
+    parser.add_argument("--stats", action="store_true", help="print tokens/s and spikes at the end, on stderr")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Stream."""
+    import time
+
+    from ..artifact import open_artifact
+    from ..errors import InputError
+    from ..generate import Sampling, generate, prompt_ids, stop_tokens, stream_text
+
+    artifact = open_artifact(args.out)
+    if not artifact.program.meta.get("causal", True) or "logits" not in artifact.program.outputs:
+        raise InputError(f"{args.out}: is an encoder and does not write text; use `sdllm.load` and its runner")
+    tokenizer = artifact.tokenizer()
+    if args.ids is not None:
+        ids = _ids(args.ids)
+    elif tokenizer is None:
+        raise InputError(f"{args.out}: has no tokenizer; give --ids")
+    else:
+        text = sys.stdin.read() if args.prompt == "-" else args.prompt
+        ids = prompt_ids(tokenizer, text, chat=not args.no_chat)
+    runner = artifact.runner(args.backend)
+    sampling = Sampling(args.max_tokens, args.temperature, args.top_k, args.top_p, args.seed)
+    stop = stop_tokens(artifact.manifest.get("generation", {}), tokenizer)
+    began = time.perf_counter()
+    tokens: list[int] = []
+
+    def collected() -> Any:
+        for token in generate(runner, ids, sampling, stop, artifact.program.meta.get("max_positions")):
+            tokens.append(token)
+            yield token
+
+    pieces = stream_text(tokenizer, collected()) if args.ids is None else (f"{t} " for t in collected())
+    text = ""
+    for piece in pieces:
+        text += piece
+        if not args.json:
+            print(piece, end="", flush=True)
+    seconds = time.perf_counter() - began
+    if args.json:
+        from .output import print_json
+
+        print_json(
+            {"text": text, "prompt_tokens": len(ids), "tokens": tokens, "seconds": seconds, **_stats(artifact, runner)}
+        )
+        return 0
+    print()
+    if args.stats:
+        told = _stats(artifact, runner)
+        spikes = (
+            f", {told['spikes_per_token']:,.0f} spikes and {told['additions_per_token']:,.0f} additions a token"
+            if told
+            else ""
+        )
+        print(f"{len(ids)} + {len(tokens)} tokens in {seconds:.1f} s{spikes}", file=sys.stderr)
+    return 0
+
+
+def _ids(text: str) -> list[int]:
+    from ..errors import InputError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--ids {text}: give integers separated by commas") from error
+
+
+def _stats(artifact: Any, runner: Any) -> dict[str, float]:
+    stats = runner.stats()
+    if not stats.tokens or not stats.counts:
+        return {}
+    return {
+        "spikes_per_token": sum(c.spikes for c in stats.counts) / stats.tokens,
+        "additions_per_token": sum(c.additions for c in stats.counts) / stats.tokens,
+    }

@@ -1,0 +1,188 @@
+"""The way from a model to an artifact: capture, calibrate, rewrite, emit, measure."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..backends.container import write_program
+from ..backends.registry import backend
+from ..ir import FORMAT as IR_FORMAT
+from ..ir import Program, Store
+from ..passes import Context, Listener, Pass, run_pipeline, select
+from .artifact import FORMAT, MACHINE, MANIFEST, METRICS, building, is_artifact, open_artifact, signed_files, write_json
+from .calibration import Calibration, from_file, self_written
+from .errors import InputError
+from .measure import measure
+from .numerics import NumericsCheck
+from .recipes import parse_pipeline, recipe
+from .ui import Quiet
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compile and how; the defaults are those of the command line."""
+
+    model: str
+    out: Path
+    recipe: str = "sdllm"
+    pipeline: str | None = None
+    backends: Sequence[str] = ("simulator",)
+    calibration: Path | None = None
+    sequences: int = 32
+    length: int = 128
+    held_out: int = 8
+    seed: int = 0
+    revision: str | None = None
+    rope_length: int | None = None
+    trust_remote_code: bool = False
+    start_from: str | None = None
+    stop_after: str | None = None
+    check_numerics: float | None = None
+    measure: bool = True
+    force: bool = False
+    listeners: Sequence[Listener] = field(default=())
+
+    def passes(self) -> list[Pass]:
+        """The passes that will run. Raises NotFound or PassError."""
+        text = self.pipeline if self.pipeline is not None else recipe(self.recipe).pipeline
+        return select(parse_pipeline(text), self.start_from, self.stop_after)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a request's model is, whatever it came from: a program in floats, its weights, its words."""
+
+    program: Program
+    store: Store
+    tokenizer: Any | None
+    generation: Mapping[str, Any]
+    source: Mapping[str, Any]
+
+
+def load_model(request: Request, ui: Quiet) -> Model:
+    """Capture a Hugging Face model, or take up an artifact where it stands. Raises InputError."""
+    folder = Path(request.model)
+    if is_artifact(folder):
+        found = open_artifact(folder)
+        generation, source = found.manifest.get("generation", {}), found.manifest.get("source", {})
+        return Model(found.program, found.store, found.tokenizer(), generation, source)
+    with ui.stage("read the model"):
+        from .sources import open_source
+
+        source_model = open_source(
+            request.model, trust_remote_code=request.trust_remote_code, revision=request.revision
+        )
+        tokenizer = source_model.tokenizer()
+        provenance = source_model.provenance
+    with ui.stage("capture"):
+        from .frontend import capture, lower
+
+        store = Store()
+        program = lower(capture(source_model, rope_length=request.rope_length), store)
+    return Model(program, store, tokenizer, source_model.generation, provenance)
+
+
+def compile_model(request: Request, ui: Quiet | None = None) -> Path:
+    """Compile a model into a folder, which appears whole or not at all; gives the folder.
+
+    Raises InputError for what is wrong with the input, PassError for what a pass cannot do, NotFound for a name that
+    nobody provides.
+    """
+    ui = ui if ui is not None else Quiet()
+    passes = request.passes()
+    targets = {name: backend(name) for name in request.backends}
+    with building(request.out, force=request.force) as folder:
+        model = load_model(request, ui)
+        with ui.stage("calibration text"):
+            calibration = _calibration(request, model, ui)
+        context = Context(model.store, calibration.tokens, request.seed, progress=ui.progress)
+        program = _rewrite(request, model, passes, context, calibration, ui)
+        for name, target in targets.items():
+            reasons = target.supports(program)
+            if reasons:
+                raise InputError(f"backend {name} cannot take this program: {reasons[0]} ({len(reasons)} reasons)")
+        with ui.stage("write"):
+            write_program(folder, program, model.store)
+            if model.tokenizer is not None:
+                model.tokenizer.save_pretrained(str(folder))
+            emitted = {n: t.emit(program, model.store, folder / n, {}) for n, t in targets.items()}
+        if request.measure:
+            with ui.stage("measure"):
+                found = measure(model.program, program, model.store, calibration.held_out, ui.progress)
+            write_json(folder / METRICS, {**found, "text": calibration.origin})
+        write_json(folder / MANIFEST, _manifest(request, model, passes, calibration, emitted, folder))
+        write_json(folder / MACHINE, _machine(ui))
+    return request.out
+
+
+def _calibration(request: Request, model: Model, ui: Quiet) -> Calibration:
+    if request.calibration is not None:
+        return from_file(request.calibration, model.tokenizer, request.sequences, request.length, request.held_out)
+    return self_written(
+        model.program,
+        model.store,
+        seed=request.seed,
+        sequences=request.sequences,
+        length=request.length,
+        held_out=request.held_out,
+        generation=model.generation,
+        progress=ui.progress,
+    )
+
+
+def _rewrite(
+    request: Request, model: Model, passes: list[Pass], context: Context, calibration: Calibration, ui: Quiet
+) -> Program:
+    listeners = list(request.listeners)
+    if request.check_numerics is not None:
+        check = NumericsCheck(model.program, model.store, calibration.held_out[:1], max_kl=request.check_numerics)
+        listeners.append(check)
+    listeners.append(lambda step: ui.seconds.update({f"pass {step.index + 1} {step.ran.name}": round(step.seconds, 2)}))
+    with ui.stage("rewrite"):
+        return run_pipeline(model.program, passes, context, listeners)
+
+
+def _manifest(
+    request: Request,
+    model: Model,
+    passes: list[Pass],
+    calibration: Calibration,
+    emitted: Mapping[str, Any],
+    folder: Path,
+) -> dict[str, Any]:
+    packages = ("sdllm", "torch", "transformers", "numpy", "safetensors")
+    return {
+        "format": FORMAT,
+        "ir_format": IR_FORMAT,
+        "source": dict(model.source),
+        "generation": dict(model.generation),
+        "recipe": request.recipe if request.pipeline is None else None,
+        "pipeline": [str(p) for p in passes],
+        "seed": request.seed,
+        "calibration": {
+            "origin": calibration.origin,
+            "sha256": calibration.sha256,
+            "shape": list(calibration.tokens.shape),
+        },
+        "backends": dict(emitted),
+        "tokenizer": model.tokenizer is not None,
+        "versions": {name: version(name) for name in packages},
+        "files": signed_files(folder),
+    }
+
+
+def _machine(ui: Quiet) -> dict[str, Any]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "seconds": ui.seconds,
+        "peak_rss_mb": round(peak / (1 << 20 if sys.platform == "darwin" else 1024), 1),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }

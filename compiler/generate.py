@@ -1,0 +1,96 @@
+"""Generation: sampling from a runner, and token ids to text as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends.interface import Runner
+from .errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen; temperature 0 takes the likeliest."""
+
+    max_tokens: int = 128
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+def generate(
+    runner: Runner, prompt: Collection[int], sampling: Sampling, stop: Collection[int] = (), context: int | None = None
+) -> Iterator[int]:
+    """Token ids after a prompt, one by one, until a stop token (not given), the limit, or the context's end.
+
+    Raises InputError for an empty prompt, or one that leaves no room in the context.
+    """
+    if not prompt:
+        raise InputError("the prompt is empty; give at least one token")
+    if context is not None and len(prompt) >= context:
+        raise InputError(f"the prompt has {len(prompt)} tokens, the model's context {context}; shorten it")
+    random = np.random.default_rng(sampling.seed)
+    state = runner.new_state(1)
+    ids = np.array([list(prompt)], dtype=np.int64)
+    room = sampling.max_tokens if context is None else min(sampling.max_tokens, context - len(prompt))
+    for _ in range(room):
+        logits = runner.run(ids, state)["logits"][0, -1]
+        token = choose(logits, sampling, random)
+        if token in stop:
+            return
+        yield token
+        ids = np.array([[token]], dtype=np.int64)
+
+
+def choose(logits: NDArray[np.float32], sampling: Sampling, random: np.random.Generator) -> int:
+    """One token id from logits [vocab]."""
+    if sampling.temperature <= 0:
+        return int(logits.argmax())
+    scaled = logits.astype(np.float64) / sampling.temperature
+    order = np.argsort(-scaled, kind="stable")
+    if sampling.top_k:
+        order = order[: sampling.top_k]
+    p = np.exp(scaled[order] - scaled[order[0]])
+    p /= p.sum()
+    keep = np.concatenate(([True], np.cumsum(p)[:-1] < sampling.top_p))
+    p = p[keep] / p[keep].sum()
+    return int(random.choice(order[keep], p=p))
+
+
+def prompt_ids(tokenizer: Any, prompt: str, *, chat: bool) -> list[int]:
+    """A prompt's tokens; through the chat template where there is one and it is wanted."""
+    if chat and getattr(tokenizer, "chat_template", None):
+        messages = [{"role": "user", "content": prompt}]
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return list(tokenizer(prompt)["input_ids"])
+
+
+def stop_tokens(generation: Mapping[str, Any], tokenizer: Any | None) -> set[int]:
+    """The model's end tokens: those of its generation config, and its tokenizer's."""
+    given = generation.get("eos_token_id")
+    found = set(given if isinstance(given, list) else [given])
+    found.add(getattr(tokenizer, "eos_token_id", None))
+    return {t for t in found if isinstance(t, int)}
+
+
+def stream_text(tokenizer: Any, ids: Iterator[int]) -> Iterator[str]:
+    """Text as its tokens come; what a token leaves incomplete waits for the next."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        for token in ids:
+            yield tokenizer.decode([token], skip_special_tokens=True)
+        return
+    from tokenizers.decoders import DecodeStream
+
+    stream = DecodeStream(skip_special_tokens=True)
+    for token in ids:
+        text = stream.step(backend, token)
+        if text:
+            yield text

@@ -1,0 +1,55 @@
+"""What a compiled program costs and how close it stays to its source: the contents of metrics.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..backends.reference import ReferenceRunner
+from ..ir import Program, Store
+from ..ir.interpreter import Interpreter
+from .coverage import coverage
+from .energy import energy, float_macs
+from .likelihood import likeness
+from .spikes import firing, layers, split
+
+Progress = Callable[[int, int, str], None]
+
+
+def measure(
+    source: Program,
+    program: Program,
+    store: Store,
+    tokens: NDArray[np.int64],
+    progress: Progress = lambda d, t, w: None,
+) -> dict[str, Any]:
+    """Run source and compiled program on held-out tokens i64 [N, L] by the reference interpreter.
+
+    Gives likeness to the source (causal programs), firing in all and per layer, energy by two rules, coverage.
+    """
+    runner = ReferenceRunner(program, store)
+    dense = Interpreter(source, store)
+    found: dict[str, Any] = {"coverage": [asdict(s) for s in coverage(program)]}
+    if "logits" in program.outputs and program.meta.get("causal", True):
+
+        def run_source(ids: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+            return {k: v.numpy() for k, v in dense.run({"ids": torch.from_numpy(ids)}).items()}
+
+        progress(0, 1, "perplexity")
+        like = likeness(run_source, runner.run, tokens)
+        found["likeness"] = {**asdict(like), "ratio": like.ratio}
+    else:
+        runner.run(tokens)
+    stats = runner.stats()
+    linears, attention = split(program, stats)
+    found["firing"] = {"linear": asdict(firing(program, linears)), "attention": asdict(firing(program, attention))}
+    found["energy"] = [asdict(c) for c in energy(program, [*linears, *attention], stats.tokens)]
+    found["float_macs_per_token"] = float_macs(program)
+    found["layers"] = layers(program, stats)
+    found["tokens"] = stats.tokens
+    return found

@@ -1,0 +1,63 @@
+"""Recipes: named pipelines. Ours are entry points of the group `sdllm.recipes`, like anyone's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..backends.registry import NotFound, find, provided
+from ..passes import Pass, split_pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A pipeline under a name, with the work it comes from."""
+
+    name: str
+    summary: str
+    pipeline: str
+
+
+DENSE = Recipe("dense", "no spikes: the captured model as it is", "")
+
+SDLLM = Recipe(
+    "sdllm",
+    "SDLLM (arXiv 2604.16475): 4-bit weights, rotation, ternary spikes in 7 steps, membrane clipping",
+    "fold-norms,fold-scales,rotate,quantize-weights{method=gptq,bits=4,group=64},"
+    "insert-encoders{levels=15},halve-steps,clip-membranes",
+)
+
+
+def recipes() -> list[Recipe]:
+    """Every recipe that is installed, by name; one that does not load is left out (`find` says why)."""
+    found = []
+    for name in provided("sdllm.recipes"):
+        try:
+            found.append(recipe(name))
+        except NotFound:
+            continue
+    return found
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name. Raises NotFound."""
+    found = find("sdllm.recipes", name)
+    if not isinstance(found, Recipe):
+        raise NotFound(f"recipe '{name}' is no sdllm.compiler.recipes.Recipe but {type(found).__name__}")
+    return found
+
+
+def pass_class(name: str) -> type[Pass]:
+    """The pass of that name. Raises NotFound."""
+    found = find("sdllm.passes", name)
+    if not (isinstance(found, type) and issubclass(found, Pass)):
+        raise NotFound(f"pass '{name}' is no sdllm.passes.Pass")
+    return found
+
+
+def parse_pipeline(text: str) -> Sequence[Pass]:
+    """`a,b{x=1}` to passes. Raises NotFound for an unknown pass, PassError for a bad option."""
+    return [pass_class(name).parse(options) for name, options in split_pipeline(text)]
+
+
+__all__ = ["DENSE", "SDLLM", "Recipe", "parse_pipeline", "pass_class", "recipe", "recipes"]

@@ -1,0 +1,78 @@
+"""Firing rates and additions of a run, per layer and in all, from what a runner counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..backends.interface import SpikeCount, Stats
+from ..ir import Program, parse_code
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """Of some spiked products: spikes for each activation, share of non-zero counts, firing rate, additions.
+
+    firing_rate = spikes / (time steps · activations). additions_per_weight = (signed column additions + membrane
+    updates) / multiply-adds of the dense products, which weighs each layer by its fan-out.
+    """
+
+    activations: int
+    time_steps: int
+    spikes_per_activation: float
+    nonzero: float
+    firing_rate: float
+    additions_per_weight: float
+    additions: int
+    updates: int
+    macs: int
+
+
+def firing(program: Program, counts: Iterable[SpikeCount]) -> Firing:
+    """Totals over products; an encoder that several of them read counts once for its own figures."""
+    counts = list(counts)
+    makers = program.producers()
+    encoders = {makers[c.op].operands[-1 if makers[c.op].name == "spike.matmul" else 0].name: c for c in counts}
+    values = sum(c.values for c in encoders.values()) or 1
+    slots = sum(c.values * _steps(c) for c in encoders.values()) or 1
+    spikes = sum(c.spikes for c in encoders.values())
+    macs, additions = sum(c.macs for c in counts), sum(c.additions for c in counts)
+    updates = sum(c.updates for c in counts)
+    return Firing(
+        activations=sum(c.values for c in encoders.values()),
+        time_steps=max((_steps(c) for c in counts), default=0),
+        spikes_per_activation=spikes / values,
+        nonzero=sum(c.nonzero for c in encoders.values()) / values,
+        firing_rate=spikes / slots,
+        additions_per_weight=(additions + updates) / (macs or 1),
+        additions=additions,
+        updates=updates,
+        macs=macs,
+    )
+
+
+def _steps(count: SpikeCount) -> int:
+    return len(count.steps) or parse_code(count.code).steps
+
+
+def split(program: Program, stats: Stats) -> tuple[list[SpikeCount], list[SpikeCount]]:
+    """Counts of linear layers, and of attention's products."""
+    makers = program.producers()
+    linears = [c for c in stats.counts if makers[c.op].name != "spike.matmul"]
+    return linears, [c for c in stats.counts if makers[c.op].name == "spike.matmul"]
+
+
+def layers(program: Program, stats: Stats) -> list[dict[str, Any]]:
+    """A line for each spiked product: module, op, code and its firing."""
+    makers = program.producers()
+    return [
+        {
+            "module": c.module,
+            "op": makers[c.op].name,
+            "code": c.code,
+            **asdict(firing(program, [c])),
+            "steps": list(c.steps),
+        }
+        for c in stats.counts
+    ]

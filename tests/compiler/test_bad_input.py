@@ -1,0 +1,143 @@
+"""Whatever is wrong with the input: exit code 2 (130 for Ctrl-C), one line, and no half-made folder."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import SMALL
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model to damage."""
+    return Path(shutil.copytree(tiny, tmp_path / "model"))
+
+
+def refused(cli: Cli, model: Path, out: Path, *more: object) -> str:
+    """Compile, expecting a refusal in one line that leaves nothing behind; gives the line."""
+    code, told, said = cli("compile", model, "-o", out, *SMALL, *more)
+    assert code == 2
+    assert told == ""
+    assert said.startswith("sdllm-compile: ")
+    assert said.count("\n") == 1
+    assert not out.exists()
+    assert not list(out.parent.glob("*.partial"))
+    return said
+
+
+def test_truncated_weights(cli: Cli, copy: Path, tmp_path: Path) -> None:
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    assert "model.safetensors" in refused(cli, copy, tmp_path / "o")
+
+
+def test_unknown_architecture(cli: Cli, copy: Path, tmp_path: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "model_type": "lamma"}))
+    assert "lamma" in refused(cli, copy, tmp_path / "o")
+
+
+def test_pickles_are_never_opened(cli: Cli, copy: Path, tmp_path: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_bytes(b"\x80\x04cos\nsystem\n(S'exit 1'\ntR.")
+    assert "pickle" in refused(cli, copy, tmp_path / "o")
+
+
+def test_remote_code_is_refused_unless_asked(cli: Cli, copy: Path, tmp_path: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "evil.Model"}}))
+    assert "--trust-remote-code" in refused(cli, copy, tmp_path / "o").replace("trust_remote_code", "--trust-remote-code")
+
+
+def test_nan_weights(cli: Cli, copy: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(copy / "model.safetensors")
+    name = "model.layers.1.mlp.up_proj.weight"
+    tensors[name][3, 4] = torch.nan
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    assert name in refused(cli, copy, tmp_path / "o")
+
+
+def test_names_that_nobody_provides(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    assert "there is: sdllm" in refused(cli, tiny, tmp_path / "o", "--recipe", "sdlm")
+    assert "'rotat'" in refused(cli, tiny, tmp_path / "o", "--pipeline", "rotat")
+    assert "'simulater'" in refused(cli, tiny, tmp_path / "o", "--backend", "simulater")
+    assert "no option 'bit'" in refused(cli, tiny, tmp_path / "o", "--pipeline", "quantize-weights{bit=4}")
+    assert "--explain" in refused(cli, tiny, tmp_path / "o", "--explain", "recode")
+
+
+def test_an_output_that_exists_is_kept(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "precious").write_text("mine")
+    code, _, said = cli("compile", tiny, "-o", tmp_path / "o", *SMALL)
+    assert code == 2
+    assert "--force" in said
+    assert (tmp_path / "o" / "precious").read_text() == "mine"
+
+
+def test_a_failed_compile_keeps_what_force_would_replace(
+    cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "precious").write_text("mine")
+    _fail_at_write(monkeypatch, KeyboardInterrupt())
+    code, _, _ = cli("compile", tiny, "-o", tmp_path / "o", *SMALL, "--force")
+    assert code == 130
+    assert (tmp_path / "o" / "precious").read_text() == "mine"
+
+
+def _fail_at_write(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sdllm.compiler.compile.write_program", fail)
+
+
+def test_full_disk(cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fail_at_write(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    assert "disk is full" in refused(cli, tiny, tmp_path / "o")
+
+
+def test_ctrl_c(cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fail_at_write(monkeypatch, KeyboardInterrupt())
+    code, _, said = cli("compile", tiny, "-o", tmp_path / "o", *SMALL)
+    assert code == 130
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["version", "truncated", "op version", "manifest"])
+def test_compiled_folders_that_cannot_be_read(cli: Cli, compiled: Path, tmp_path: Path, damage: str) -> None:
+    folder = Path(shutil.copytree(compiled, tmp_path / "c"))
+    program, manifest = folder / "program.spike", folder / "manifest.json"
+    text = program.read_text()
+    if damage == "version":
+        program.write_text(text.replace("spike-ir 1", "spike-ir 99", 1))
+    elif damage == "truncated":
+        program.write_text(text[: len(text) // 2])
+    elif damage == "op version":
+        program.write_text(text.replace("spike.encode=1", "spike.encode=7", 1))
+    else:
+        manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2', 1))
+    code, _, said = cli("run", folder, "--ids", "1,2")
+    assert code == 2
+    assert said.count("\n") == 1
+    assert str(manifest if damage == "manifest" else program) in said
+
+
+def test_prompts_that_do_not_fit(cli: Cli, compiled: Path) -> None:
+    code, _, said = cli("run", compiled, "--ids", ",".join("1" * 64))
+    assert (code, "context" in said) == (2, True)
+    assert cli("run", compiled, "--ids", "1,x")[0] == 2
+    assert cli("run", compiled, "--ids", "1", "--backend", "onnx")[0] == 2
+    assert cli("run", compiled / "simulator", "--ids", "1")[0] == 2

@@ -1,0 +1,134 @@
+"""What every pass promises: exact ones leave outputs alone, none touches what it was given, all give programs that
+verify and read back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sdllm.compiler.recipes import SDLLM, parse_pipeline
+from sdllm.ir import Program, Store, parse_program, print_program, verify
+from sdllm.ir.interpreter import KERNELS, Call, Interpreter
+from sdllm.passes import Context, PassError, run_pipeline, select, split_pipeline
+
+from .models import decoder
+
+EXACT = ["fold-norms", "fold-scales", "fold-norms,rotate", "fold-norms,rotate{mlp=false,keys=false}"]
+
+
+def outputs(program: Program, store: Store, ids: np.ndarray) -> torch.Tensor:
+    return Interpreter(program, store).run({"ids": torch.from_numpy(ids)})["logits"]
+
+
+@pytest.mark.parametrize("pipeline", EXACT)
+def test_exact_passes_leave_outputs_alone(pipeline: str) -> None:
+    program, store, ids = decoder()
+    passes = parse_pipeline(pipeline)
+    assert all(p.exact for p in passes)
+    after = run_pipeline(program, passes, Context(store, ids))
+    assert after != program
+    expected = outputs(program, store, ids)
+    torch.testing.assert_close(outputs(after, store, ids), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_rotation_spreads_an_outlier_channel() -> None:
+    """What rotating is for: one huge channel of the stream no longer decides every token's threshold."""
+    program, store, ids = decoder(outlier=50.0)
+    rotated = run_pipeline(program, parse_pipeline("fold-norms,rotate"), Context(store, ids))
+
+    def peak(p: Program) -> float:
+        seen: list[torch.Tensor] = []
+        Interpreter(p, store).run(
+            {"ids": torch.from_numpy(ids)},
+            watch=lambda op, operands, _: seen.append(operands[0]) if op.name == "nn.linear" else None,
+        )
+        return float((seen[0].abs().amax(-1) / seen[0].square().mean(-1).sqrt()).mean())
+
+    assert peak(rotated) < 0.7 * peak(program)
+
+
+def test_recode_keeps_every_count_and_needs_fewer_additions() -> None:
+    program, store, ids = decoder()
+    spiking = run_pipeline(program, parse_pipeline("insert-encoders{levels=15},halve-steps"), Context(store, ids))
+    recoded = run_pipeline(spiking, parse_pipeline("recode"), Context(store, ids))
+    assert recoded != spiking
+
+    def counts(p: Program) -> list[tuple[object, torch.Tensor]]:
+        seen: list[tuple[object, torch.Tensor]] = []
+        Interpreter(p, store).run(
+            {"ids": torch.from_numpy(ids)},
+            watch=lambda op, _, results: seen.append((op.attrs["code"], results[0]))
+            if op.name == "spike.encode"
+            else None,
+        )
+        return seen
+
+    before, after = counts(spiking), counts(recoded)
+    assert all(torch.equal(a[1], b[1]) for a, b in zip(before, after, strict=True))
+    additions = [sum(code.spikes(n.numpy()).sum() for code, n in seen) for seen in (before, after)]
+    assert additions[1] < additions[0]
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_halve_steps_states_exactly_what_changes(factor: float) -> None:
+    """Same scale, n = q - 8, half the steps; q = 0 alone becomes -7 (reachable only where outliers saturate)."""
+    program, store, ids = decoder()
+    pipeline = f"insert-encoders{{levels=15,factor={factor}}}"
+    before = run_pipeline(program, parse_pipeline(pipeline), Context(store, ids))
+    after = run_pipeline(before, parse_pipeline("halve-steps"), Context(store, ids))
+    old = next(op for op in before.ops if op.name == "spike.encode")
+    new = next(op for op in after.ops if op.name == "spike.encode")
+    assert (str(old.attrs["code"]), str(new.attrs["code"])) == ("binary{T=15}", "ternary{T=7}")
+    x = torch.randn(64, 33, generator=torch.Generator().manual_seed(0))
+    q, v, z = KERNELS["spike.encode"](Call(old, (x,), (), {}, False))
+    n, w = KERNELS["spike.encode"](Call(new, (x,), (), {}, False))
+    assert torch.equal(v, w)
+    assert bool((z == 8).all())
+    assert torch.equal(n, torch.where(q == 0, -7, q - 8))
+    assert bool((q == 0).any()) == (factor < 1.0)
+    assert not any(op.name == "spike.center" for op in after.ops)
+
+
+def test_the_recipe_verifies_reads_back_and_leaves_its_input() -> None:
+    program, store, ids = decoder()
+    text = print_program(program)
+    after = run_pipeline(program, parse_pipeline(SDLLM.pipeline), Context(store, ids))
+    assert print_program(program) == text
+    assert parse_program(print_program(verify(after))) == after
+    body = [op for op in after.ops if op.name == "nn.linear"]
+    assert [op.loc.module for op in body] == ["lm_head"]
+
+
+def test_gptq_loses_less_output_than_rounding() -> None:
+    program, store, ids = decoder()
+    errors = {}
+    for method in ("rtn", "gptq"):
+        quantised = run_pipeline(
+            program, parse_pipeline(f"quantize-weights{{method={method},bits=3,group=8}}"), Context(store, ids)
+        )
+        errors[method] = (outputs(quantised, store, ids) - outputs(program, store, ids)).norm()
+    assert errors["gptq"] < errors["rtn"]
+
+
+def test_select_and_parse() -> None:
+    passes = parse_pipeline("fold-norms,rotate{seed=3},insert-encoders")
+    assert [p.name for p in select(passes, "rotate", "rotate")] == ["rotate"]
+    assert str(passes[1]) == "rotate{seed=3}"
+    with pytest.raises(PassError, match="no pass 'recode'"):
+        select(passes, "recode")
+    with pytest.raises(PassError, match="no option 'sed'"):
+        parse_pipeline("rotate{sed=3}")
+    with pytest.raises(PassError, match="seed=x is no int"):
+        parse_pipeline("rotate{seed=x}")
+    with pytest.raises(PassError, match="cannot read the pipeline at"):
+        list(split_pipeline("rotate{seed=3"))
+    with pytest.raises(PassError, match="'seed' has no value"):
+        list(split_pipeline("rotate{seed}"))
+
+
+def test_a_pass_that_measures_says_it_has_nothing_to_measure() -> None:
+    program, store, _ = decoder()
+    with pytest.raises(PassError, match="pass 1, quantize-weights: .*no calibration tokens"):
+        run_pipeline(program, parse_pipeline("quantize-weights{method=gptq}"), Context(store))
