@@ -25,9 +25,9 @@ class SpikeCount:
     """Spikes that one op was driven by, summed over all tokens so far.
 
     `op` is the result name of the product (spike.linear, spike.matmul, lif.linear, lif.coincide, lif.gather); `spikes`
-    the ±1 spikes of its spiked operand; `nonzero` the counts that are not 0 (trains that fire); `values` how many counts
-    or trains there were; `additions` the synaptic operations (spikes times fan-out); `macs` the multiply-adds of the
-    dense product; `steps` the spikes of each time step; `updates` how often a membrane cell was doubled or had its
+    the ±1 spikes of its spiked operand; `nonzero` the counts that are not 0 (trains that fire); `values` how many
+    counts or trains there were; `additions` the synaptic operations (spikes times fan-out); `macs` the multiply-adds of
+    the dense product; `steps` the spikes of each time step; `updates` how often a membrane cell was doubled or had its
     slope added (ramp codes). backends/counting.py has the rules.
     """
 

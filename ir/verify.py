@@ -56,8 +56,10 @@ def verify(program: Program) -> Program:
             raise IRError(f"input {value} is defined twice")
         known[value.name] = value
     appended: set[str] = set()
+    summed: dict[str, str] = {}
     for op in program.ops:
         _verify_op(program, op, known)
+        _one_weight(op, summed)
         if op.state is not None:
             if op.state in appended:
                 raise _fail(op, f"state @{op.state} is written twice")
@@ -72,6 +74,18 @@ def verify(program: Program) -> Program:
     if not program.outputs:
         raise IRError("the program has no output")
     return program
+
+
+def _one_weight(op: Op, summed: dict[str, str]) -> None:
+    """A membrane is centred and read out with the weight it summed: another of the same shape would type as well."""
+    if op.name == "spike.linear":
+        summed[op.result.name] = op.weights[0]
+    elif op.name in ("spike.center", "spike.read_out"):
+        weight = summed.get(op.operands[0].name)
+        if weight is not None and weight != op.weights[0]:
+            raise _fail(op, f"the membrane summed @{weight}, not @{op.weights[0]}")
+        if op.name == "spike.center" and weight is not None:
+            summed[op.result.name] = weight
 
 
 def _verify_op(program: Program, op: Op, known: dict[str, Value]) -> None:

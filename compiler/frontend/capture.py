@@ -35,7 +35,8 @@ class Captured:
     """A captured model: graph, and what the graph alone does not say.
 
     `buffers` holds the values of computed buffers by name, `masks` the rules that mask ops name by number,
-    `aliases` the tied names, `tensors` the weights (None where only a config was captured).
+    `aliases` the tied names, `tensors` the weights (None where only a config was captured), `rope_length` the length
+    that rotary embeddings which change with it were fixed at.
     """
 
     config: PreTrainedConfig
@@ -59,7 +60,7 @@ def capture(model: Source | PreTrainedConfig, *, rope_length: int | None = None)
     remote = isinstance(model, Source) and bool(model.origin.get("remote_code"))
     skeleton = build_skeleton(config, trust_remote_code=remote)
     check_attention(skeleton)
-    fix_rope(skeleton, rope_length)
+    fixed = fix_rope(skeleton, rope_length)
     buffers = {name: b.detach().clone() for name, b in skeleton.named_buffers() if b.device.type != "meta"}
     skeleton.to("meta")
     exported, masks, outputs = _export(skeleton)
@@ -73,7 +74,7 @@ def capture(model: Source | PreTrainedConfig, *, rope_length: int | None = None)
         buffers=buffers,
         aliases=model.aliases if isinstance(model, Source) else dict(skeleton.all_tied_weights_keys),
         tensors=model.tensors if isinstance(model, Source) else None,
-        rope_length=rope_length,
+        rope_length=fixed,
     )
 
 

@@ -34,7 +34,7 @@ def open_folder(path: Path, *, trust_remote_code: bool = False, origin: Mapping[
     config = _config(path, trust_remote_code)
     checkpoint = find_checkpoint(path)
     skeleton = build_skeleton(config, trust_remote_code=trust_remote_code)
-    entries, aliases = resolve_names(skeleton, checkpoint)
+    names = resolve_names(skeleton, checkpoint)
 
     def tokenizer() -> Any | None:
         if not any((path / name).exists() for name in TOKENIZER_FILES):
@@ -46,12 +46,13 @@ def open_folder(path: Path, *, trust_remote_code: bool = False, origin: Mapping[
     return Source(
         config=config,
         skeleton=skeleton,
-        tensors=Checkpoint(checkpoint, entries),
+        tensors=Checkpoint(checkpoint, names.entries),
         generation=_generation(path, raw),
         origin={**start, "licence": licence(path), "remote_code": bool(raw.get("auto_map"))},
         files=tuple(sorted({path / "config.json", *checkpoint.files})),
         load_tokenizer=tokenizer,
-        aliases=aliases,
+        aliases=names.aliases,
+        unused=names.unused,
     )
 
 

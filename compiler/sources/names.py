@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -13,10 +15,22 @@ from ..errors import InputError
 from .checkpoint import Checkpoint, CheckpointFiles
 
 
-def resolve_names(model: PreTrainedModel, files: CheckpointFiles) -> tuple[dict[str, str], dict[str, str]]:
+@dataclass(frozen=True)
+class Names:
+    """Parameter names to keys of the checkpoint, tied names to the name that stands for them, and keys not needed."""
+
+    entries: Mapping[str, str]
+    aliases: Mapping[str, str]
+    unused: tuple[str, ...]
+
+
+# What old checkpoints hold besides weights, and models compute themselves.
+COMPUTED = re.compile(r"(rotary_emb\.(inv_freq|cos_cached|sin_cached)|position_ids|attn\.(masked_)?bias)$")
+
+
+def resolve_names(model: PreTrainedModel, files: CheckpointFiles) -> Names:
     """Where each parameter lies, and which parameters are one.
 
-    Gives parameter name -> key in the checkpoint, and tied name -> the name that stands for it.
     Raises InputError where parameters are missing, have another shape, or are stored merged.
     """
     state = model.state_dict()
@@ -36,7 +50,10 @@ def resolve_names(model: PreTrainedModel, files: CheckpointFiles) -> tuple[dict[
                 f"{where}: '{name}' has shape {list(have)}, but the config says {list(tensor.shape)}; "
                 "is this the checkpoint of this config?"
             )
-    return {name: found[aliases.get(name, name)] for name in state}, aliases
+    ignored = model._keys_to_ignore_on_load_unexpected or ()
+    unused = [key for key in sorted(set(files.where) - set(found.values())) if not COMPUTED.search(key)]
+    unused = [key for key in unused if not any(re.search(pattern, key) for pattern in ignored)]
+    return Names({name: found[aliases.get(name, name)] for name in state}, aliases, tuple(unused))
 
 
 def _where(files: CheckpointFiles) -> str:
@@ -48,8 +65,9 @@ def _rename(model: PreTrainedModel, files: CheckpointFiles, state: Mapping[str, 
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, WeightConverter)]
     found: dict[str, str] = {}
+    meta = dict(state)
     for key in sorted(files.where):
-        name, pattern = rename_source_key(key, renamings, converters, model.base_model_prefix, dict(state))
+        name, pattern = rename_source_key(key, renamings, converters, model.base_model_prefix, meta)
         if name not in state and key in state:
             name, pattern = key, None
         if name in state and pattern is not None:

@@ -22,7 +22,8 @@ class Source:
 
     `tensors` maps every parameter (and persistent buffer) of `skeleton` to its numbers, read when asked for:
     float32 where the file holds floats. Reading raises InputError where a file is damaged or holds NaN or Inf.
-    Of tied parameters each name works; `canonical` says which one stands for all.
+    Of tied parameters each name works; `canonical` says which one stands for all. `unused` are tensors of the
+    checkpoint that the model has no place for: a user should be told of them.
     """
 
     config: PreTrainedConfig
@@ -33,6 +34,7 @@ class Source:
     files: tuple[Path, ...]
     load_tokenizer: Callable[[], Any]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
 
     def canonical(self, name: str) -> str:
         """The one name that stands for a tied parameter (itself where it is not tied)."""

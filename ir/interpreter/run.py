@@ -76,13 +76,12 @@ class Interpreter:
         inputs: Mapping[str, T],
         state: RunState | None = None,
         watch: Watch | None = None,
-        until: str | None = None,
     ) -> dict[str, T]:
         """Run one call and give the outputs by name.
 
         inputs: `ids` and `positions` i64[B,S], `mask` i64[B,P+S] (left out: nothing is padding), by the program's
         inputs. A `state` is extended in place; without one the past is empty. `watch` sees each op with its operands
-        and results; `until` stops after the op that makes the value of that name.
+        and results.
         """
         ids = inputs["ids"]
         state = state if state is not None else self.new_state(ids.shape[0])
@@ -97,10 +96,8 @@ class Interpreter:
                 values.update(zip((r.name for r in op.results), results, strict=True))
                 for name in self._last_use[index]:
                     del values[name]
-                if until is not None and any(r.name == until for r in op.results):
-                    break
         state.past += ids.shape[1]
-        return {name: values[v.name] for name, v in self.program.outputs.items() if v.name in values}
+        return {name: values[v.name] for name, v in self.program.outputs.items()}
 
     def _bind(self, inputs: Mapping[str, T], state: RunState) -> dict[str, T]:
         ids = inputs["ids"]

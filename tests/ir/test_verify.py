@@ -450,3 +450,19 @@ def test_rules_raise_nothing_but_ir_errors(name: str, of: Type) -> None:
     wrong = replace(op, operands=inputs, results=(Value("y", f32(96)),))
     with pytest.raises(IRError, match=rf"^{name} at "):
         verify(Program(inputs, (wrong,), {"y": wrong.result}, world.weights, world.states))
+
+
+def test_a_membrane_is_read_out_with_the_weight_it_summed() -> None:
+    """Another weight of the same shape and as many groups types just as well, and would give wrong numbers."""
+    from sdllm.ir import Builder, GridWeight, Loc, Store, Tensor, Ternary, Weight
+
+    store, b = Store(), Builder()
+    for name, group in (("a", 64), ("b", 100)):
+        b.weight(Weight(name, GridWeight(4, group, False, (8, 128)), "0" * 64))
+    table = b.weight(store.put_float("embed", [[0.0] * 128] * 4))
+    x = b.one("nn.embed", b.input("ids", Tensor("i64", ("B", "S"))), weights=[table])
+    n, v = b.op("spike.encode", x, code=Ternary(7))
+    m = b.one("spike.linear", n, weights=["a"])
+    y = b.one("spike.read_out", m, v, weights=["b"], loc=Loc("q", ("model.py:3",)))
+    with pytest.raises(IRError, match=r"(?s)spike.read_out at q \(model.py:3\): the membrane summed @a, not @b"):
+        verify(b.program({"y": y}))
