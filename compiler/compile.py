@@ -6,7 +6,7 @@ import platform
 import resource
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..backends.container import write_program
 from ..backends.registry import backend
 from ..ir import FORMAT as IR_FORMAT
 from ..ir import Program, Store
-from ..passes import Context, Listener, Pass, run_pipeline, select
+from ..passes import Context, Listener, Note, Pass, run_pipeline, select
 from .artifact import FORMAT, MACHINE, MANIFEST, METRICS, building, is_artifact, open_artifact, signed_files, write_json
 from .calibration import Calibration, from_file, self_written
 from .errors import InputError
@@ -64,6 +64,7 @@ class Model:
     tokenizer: Any | None
     generation: Mapping[str, Any]
     source: Mapping[str, Any]
+    unused: Sequence[str] = ()
 
 
 def load_model(request: Request, ui: Quiet) -> Model:
@@ -86,7 +87,7 @@ def load_model(request: Request, ui: Quiet) -> Model:
 
         store = Store()
         program = lower(capture(source_model, rope_length=request.rope_length), store)
-    return Model(program, store, tokenizer, source_model.generation, provenance)
+    return Model(program, store, tokenizer, source_model.generation, provenance, source_model.unused)
 
 
 def compile_model(request: Request, ui: Quiet | None = None) -> Path:
@@ -100,9 +101,15 @@ def compile_model(request: Request, ui: Quiet | None = None) -> Path:
     targets = {name: backend(name) for name in request.backends}
     with building(request.out, force=request.force) as folder:
         model = load_model(request, ui)
+        length = min(request.length, model.program.meta.get("max_positions") or request.length)
+        request = replace(request, length=length)
         with ui.stage("calibration text"):
             calibration = _calibration(request, model, ui)
         context = Context(model.store, calibration.tokens, request.seed, progress=ui.progress)
+        if model.unused:
+            context.note(
+                "", f"{len(model.unused)} tensors of the checkpoint have no place in the model: {model.unused[0]} …"
+            )
         program = _rewrite(request, model, passes, context, calibration, ui)
         for name, target in targets.items():
             reasons = target.supports(program)
@@ -117,7 +124,7 @@ def compile_model(request: Request, ui: Quiet | None = None) -> Path:
             with ui.stage("measure"):
                 found = measure(model.program, program, model.store, calibration.held_out, ui.progress)
             write_json(folder / METRICS, {**found, "text": calibration.origin})
-        write_json(folder / MANIFEST, _manifest(request, model, passes, calibration, emitted, folder))
+        write_json(folder / MANIFEST, _manifest(request, model, passes, calibration, emitted, context.notes, folder))
         write_json(folder / MACHINE, _machine(ui))
     return request.out
 
@@ -155,6 +162,7 @@ def _manifest(
     passes: list[Pass],
     calibration: Calibration,
     emitted: Mapping[str, Any],
+    notes: Sequence[Note],
     folder: Path,
 ) -> dict[str, Any]:
     packages = ("sdllm", "torch", "transformers", "numpy", "safetensors")
@@ -165,6 +173,7 @@ def _manifest(
         "generation": dict(model.generation),
         "recipe": request.recipe if request.pipeline is None else None,
         "pipeline": [str(p) for p in passes],
+        "notes": [note.text for note in notes if not note.module],
         "seed": request.seed,
         "calibration": {
             "origin": calibration.origin,

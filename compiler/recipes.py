@@ -23,7 +23,7 @@ DENSE = Recipe("dense", "no spikes: the captured model as it is", "")
 SDLLM = Recipe(
     "sdllm",
     "SDLLM (arXiv 2604.16475): 4-bit weights, rotation, ternary spikes in 7 steps, membrane clipping",
-    "fold-norms,fold-scales,rotate,quantize-weights{method=gptq,bits=4,group=64},"
+    "fold-norms,fold-scales,rotate{strict=false},quantize-weights{method=gptq,bits=4,group=64},"
     "insert-encoders{levels=15},halve-steps,clip-membranes",
 )
 

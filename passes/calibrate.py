@@ -12,7 +12,6 @@ from ..ir import Op, Program
 from ..ir.interpreter import KERNELS, Call
 from .base import Context
 
-
 # Enough for a sample of a few hundred rows; a run of a spiked program costs more than that of its source.
 _SEQUENCES = 8
 

@@ -23,8 +23,8 @@ class Rotate(Pass):
     """Orthogonal rotation of the residual stream and of head and MLP inner bases.
 
     Folded into weights where that is exact. Where it is not (the MLP's inner activations, queries and keys after
-    RoPE) an online nn.rotate is put in, which every cost counts. Refused under LayerNorm, post-norms and gains that
-    were not folded (run fold-norms first).
+    RoPE) an online nn.rotate is put in, which every cost counts. The stream's rotation is refused under LayerNorm,
+    post-norms and gains that were not folded (run fold-norms first); with strict=false it is left out and noted.
     """
 
     name = "rotate"
@@ -34,6 +34,7 @@ class Rotate(Pass):
     mlp: bool = True
     keys: bool = True
     seed: int = 0
+    strict: bool = True
 
     def apply(self, program: Program, ctx: Context) -> Program:
         if self.residual:
@@ -46,8 +47,11 @@ class Rotate(Pass):
 
     def _residual(self, program: Program, ctx: Context) -> Program:
         stream = residual_stream(program)
+        if stream.refused and self.strict:
+            raise PassError(f"{stream.refused}; leave the residual stream out with rotate{{residual=false}}")
         if stream.refused:
-            raise PassError(f"rotate{{residual=true}}: {stream.refused}; leave it out with rotate{{residual=false}}")
+            ctx.note("", f"residual stream not rotated: {stream.refused}")
+            return program
         turn = rotation(stream.width, self.seed)
         signs = np.random.default_rng(self.seed + 1).choice(np.array([-1.0, 1.0], dtype=np.float32), stream.width)
 

@@ -20,9 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--recipe", default="sdllm", help="named pipeline (see `recipes`; default sdllm)")
     what.add_argument("--pipeline", help="passes spelled out: a,b{option=value},c (see `passes`)")
-    parser.add_argument(
-        "--backend", action="append", help="emit for this backend (see `backends`; default simulator)"
-    )
+    parser.add_argument("--backend", action="append", help="emit for this backend (see `backends`; default simulator)")
     parser.add_argument("--calibration", type=Path, help="text file; default: text the model writes from the seed")
     parser.add_argument("--sequences", type=int, default=32, help="calibration sequences (default 32)")
     parser.add_argument("--length", type=int, default=128, help="tokens of each (default 128)")
@@ -46,8 +44,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         const=3.0,
         metavar="KL",
-        help="stop at an exact pass that changes outputs, or any that ends further than KL nats a token from the source "
-        "(default 3), and name the module",
+        help="stop at an exact pass that changes outputs, or any that ends further than KL nats a token from the "
+        "source (default 3), and name the module",
     )
 
 

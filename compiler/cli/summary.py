@@ -33,6 +33,8 @@ def print_summary(artifact: Artifact) -> None:
         against = f"{si(column['source_joules'], 'J')} in the source; {column['assumes']}"
         if column["source_joules"]:
             rows.append((f"energy a token, {column['rule']}", si(column["joules"], "J"), against))
+    for note in artifact.manifest.get("notes", []):
+        print(f"note: {note}")
     print_table(
         f"{artifact.folder.name}: {', '.join(artifact.manifest['pipeline']) or 'no passes'}", ("", "value", ""), rows
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -54,7 +54,9 @@ def test_pickles_are_never_opened(cli: Cli, copy: Path, tmp_path: Path) -> None:
 def test_remote_code_is_refused_unless_asked(cli: Cli, copy: Path, tmp_path: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "evil.Model"}}))
-    assert "--trust-remote-code" in refused(cli, copy, tmp_path / "o").replace("trust_remote_code", "--trust-remote-code")
+    assert "--trust-remote-code" in refused(cli, copy, tmp_path / "o").replace(
+        "trust_remote_code", "--trust-remote-code"
+    )
 
 
 def test_nan_weights(cli: Cli, copy: Path, tmp_path: Path) -> None:

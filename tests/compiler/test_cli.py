@@ -9,17 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from sdllm.compiler.cli.main import COMMANDS
 
-from .conftest import SMALL, TEXT
+from ..conftest import SMALL, TEXT
 
 Cli = Callable[..., tuple[int, str, str]]
 
 
 def test_compile_leaves_a_whole_folder(compiled: Path) -> None:
     names = {p.name for p in compiled.iterdir()}
-    assert {"manifest.json", "program.spike", "weights.safetensors", "metrics.json", "machine.json", "simulator"} <= names
+    assert {
+        "manifest.json",
+        "program.spike",
+        "weights.safetensors",
+        "metrics.json",
+        "machine.json",
+        "simulator",
+    } <= names
     assert {"tokenizer.json", "tokenizer_config.json"} <= names
     assert not list(compiled.parent.glob("*.partial"))
     metrics = json.loads((compiled / "metrics.json").read_text())
@@ -44,7 +50,20 @@ def test_run_streams_the_same_text_as_its_json(cli: Cli, compiled: Path, backend
 
 
 def test_run_ids_sampling_is_seeded(cli: Cli, compiled: Path) -> None:
-    given = ("run", compiled, "--ids", "5,6,7", "--max-tokens", 5, "--temperature", 1.5, "--top-k", 50, "--backend", "reference")
+    given = (
+        "run",
+        compiled,
+        "--ids",
+        "5,6,7",
+        "--max-tokens",
+        5,
+        "--temperature",
+        1.5,
+        "--top-k",
+        50,
+        "--backend",
+        "reference",
+    )
     first, again, other = (cli(*given, "--seed", seed)[1] for seed in (1, 1, 2))
     assert first == again != other
 
@@ -132,7 +151,7 @@ def test_bare_form_is_compile(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_help_needs_neither_torch_nor_transformers() -> None:
-    """What keeps --help quick; the time itself is benchmarks/startup.py's to say."""
+    """What keeps --help quick; the time itself is for benchmarks/startup.py to say."""
     script = (
         "import sys\nfrom sdllm.compiler.cli import main\n"
         "for command in {commands!r}:\n"
@@ -151,7 +170,6 @@ def test_listing_backends_needs_no_torch() -> None:
 
 def test_python_face(tiny: Path, tmp_path: Path) -> None:
     import numpy as np
-
     import sdllm
 
     artifact = sdllm.compile(str(tiny), tmp_path / "o", recipe="dense", sequences=2, length=8, backends=())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sdllm.compiler.artifact import signed_files
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
 
 def test_compiling_twice_gives_the_same_bytes(tiny: Path, compiled: Path, tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "scale": lambda v: 1.1 * v,
     "scaling": lambda v: 1.0 if v != 1.0 else 1.1,
     "softcap": lambda v: 0.0 if v else 1.0,
-    "start": lambda v: v,
     "window": lambda v: 0 if v else 4,
 }
 

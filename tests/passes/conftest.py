@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from filecheck.matcher import Matcher
 from filecheck.options import Options
-
 from sdllm.compiler.recipes import parse_pipeline
 from sdllm.ir import print_program
 from sdllm.passes import Context, PassError, run_pipeline

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from sdllm.ir import Builder, Loc, Program, Store, Tensor, Value, verify
 
 WIDTH, HEADS, SHARED, HEAD, HIDDEN, ROWS = 24, 4, 2, 8, 48, 40
@@ -43,7 +42,9 @@ class _Decoder:
         inv = self.b.weights.get("inv")
         name = inv.name if inv else self.b.weight(self.store.put_float("inv", 10.0 ** -np.arange(HEAD // 2)))
         q = self.b.one("nn.rope", self.heads(self.linear(x, f"{at}.q", HEADS * HEAD), HEADS), positions, weights=[name])
-        k = self.b.one("nn.rope", self.heads(self.linear(x, f"{at}.k", SHARED * HEAD), SHARED), positions, weights=[name])
+        k = self.b.one(
+            "nn.rope", self.heads(self.linear(x, f"{at}.k", SHARED * HEAD), SHARED), positions, weights=[name]
+        )
         v = self.heads(self.linear(x, f"{at}.v", SHARED * HEAD), SHARED)
         k, v = self.cached(k, f"{at}.kv.k"), self.cached(v, f"{at}.kv.v")
         y = self.b.one("nn.attend", q, k, v, mask, scale=HEAD**-0.5, loc=Loc(at))

@@ -6,7 +6,6 @@ import re
 import zlib
 
 import numpy as np
-
 from sdllm.ir import Program, Store, parse_program, parse_weight_type
 from sdllm.passes.grids import round_to_nearest
 

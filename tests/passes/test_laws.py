@@ -7,7 +7,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from sdllm.compiler.recipes import SDLLM, parse_pipeline
 from sdllm.ir import Program, Store, parse_program, print_program, verify
 from sdllm.ir.interpreter import KERNELS, Call, Interpreter
@@ -59,9 +58,9 @@ def test_recode_keeps_every_count_and_needs_fewer_additions() -> None:
         seen: list[tuple[object, torch.Tensor]] = []
         Interpreter(p, store).run(
             {"ids": torch.from_numpy(ids)},
-            watch=lambda op, _, results: seen.append((op.attrs["code"], results[0]))
-            if op.name == "spike.encode"
-            else None,
+            watch=lambda op, _, results: (
+                seen.append((op.attrs["code"], results[0])) if op.name == "spike.encode" else None
+            ),
         )
         return seen
 
@@ -130,5 +129,5 @@ def test_select_and_parse() -> None:
 
 def test_a_pass_that_measures_says_it_has_nothing_to_measure() -> None:
     program, store, _ = decoder()
-    with pytest.raises(PassError, match="pass 1, quantize-weights: .*no calibration tokens"):
+    with pytest.raises(PassError, match=r"pass 1, quantize-weights: .*no calibration tokens"):
         run_pipeline(program, parse_pipeline("quantize-weights{method=gptq}"), Context(store))

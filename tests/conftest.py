@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from sdllm.compiler.cli import main
 
 TEXT = "the cat sat on the mat and the dog ran after the cat until both of them sat on the mat again. " * 40
