@@ -23,7 +23,7 @@ lint: $(STAMP)
 
 # mypy does not see through the mapping of folders to packages, so it looks at an installed copy.
 types: $(STAMP)
-	rm -rf build/types
+	rm -rf build
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/types .
 	cd build/types && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p sdllm
 

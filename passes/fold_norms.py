@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..ir import Op, Program, Rewriter
 from .base import Context, Pass
-from .graph import own_name
+from .graph import free_name, new_floats
 
 NORMS = ("nn.rms_norm", "nn.layer_norm")
 
@@ -67,15 +67,12 @@ class FoldNorms(Pass):
         shift: NDArray[np.float32] | None,
     ) -> None:
         matrix = ctx.store.floats(program.weights[op.weights[0]])
-        name = own_name(program, op)
-        if name != op.weights[0]:
-            ctx.note(op.loc.module, f"unties @{op.weights[0]}: its copy with the gain folded is @{name}")
-        names = [rewriter.set_weight(ctx.store.put_float(name, matrix * gain))]
-        old_bias = [ctx.store.floats(program.weights[w]) for w in op.weights[1:]]
-        if shift is not None:
-            moved = matrix @ shift + (old_bias[0] if old_bias else np.float32(0.0))
-            bias_name = op.weights[1] if old_bias else f"{op.loc.module}.folded_bias"
-            names.append(rewriter.set_weight(ctx.store.put_float(bias_name, moved)))
-        else:
-            names += op.weights[1:]
-        rewriter.keep(replace(op, weights=tuple(names)))
+        op = new_floats(rewriter, ctx, op, 0, matrix * gain)
+        if shift is not None and len(op.weights) == 2:
+            bias = ctx.store.floats(program.weights[op.weights[1]])
+            op = new_floats(rewriter, ctx, op, 1, matrix @ shift + bias)
+        elif shift is not None:
+            name = free_name(rewriter, f"{op.loc.module}.folded_bias")
+            rewriter.set_weight(ctx.store.put_float(name, matrix @ shift))
+            op = replace(op, weights=(*op.weights, name))
+        rewriter.keep(op)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
-from ..ir import GridWeight, Op, Program, Rewriter, Value, Weight
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir import FloatWeight, GridWeight, Op, Program, Rewriter, WeightType
+from .base import Context
+
+Parts = Mapping[str, NDArray[Any]]
 
 # What stands between the last linear and the output without making it another kind of value.
 _AFTER_HEAD = ("nn.scale", "nn.softcap", "nn.bias", "spike.read_out")
@@ -29,37 +37,34 @@ def body_linears(program: Program) -> list[Op]:
     return [op for op in program.ops if op.name == "nn.linear" and op.result.name not in out]
 
 
-def own_name(program: Program, op: Op) -> str:
-    """A weight name for this op alone: its own where nobody shares it, else one from its module."""
-    name = op.weights[0]
-    shared = [u for u in program.weight_users()[name] if u.result.name != op.result.name]
-    if not shared:
-        return name
-    return f"{op.loc.module}.weight" if f"{op.loc.module}.weight" not in program.weights else f"{op.loc.module}.own"
-
-
 def is_float(program: Program, op: Op) -> bool:
     """Whether an op's matrix is not yet on a grid."""
     return not isinstance(program.weights[op.weights[0]].type, GridWeight)
 
 
-def replace_weights(op: Op, names: tuple[str, ...]) -> Op:
-    """The op with other weights."""
-    from dataclasses import replace
+def new_weight(rewriter: Rewriter, ctx: Context, op: Op, index: int, of: WeightType, parts: Parts) -> Op:
+    """The op with its weight of that index replaced.
 
-    return replace(op, weights=names)
+    The new one keeps the old name where this op alone uses it; otherwise it gets a name of its own from the op's
+    module, so that the others keep what they had, and a note says that they are untied.
+    """
+    name = op.weights[index]
+    if len(rewriter.source.weight_users().get(name, [])) > 1:
+        own = f"{op.loc.module}.{('weight', 'bias')[index]}" if op.loc.module else f"{name}.copy"
+        name = free_name(rewriter, own)
+        ctx.note(op.loc.module, f"unties @{op.weights[index]}: its copy is @{name}")
+    rewriter.set_weight(ctx.store.put(name, of, parts))
+    return replace(op, weights=(*op.weights[:index], name, *op.weights[index + 1 :]))
 
 
-def walk_back(program: Program, value: Value, through: Callable[[Op], bool]) -> Op | None:
-    """The first op behind a value that `through` does not look through (its first operand is followed)."""
-    makers = program.producers()
-    op = makers.get(value.name)
-    while op is not None and through(op):
-        op = makers.get(op.operands[0].name)
-    return op
+def new_floats(rewriter: Rewriter, ctx: Context, op: Op, index: int, values: NDArray[np.float32]) -> Op:
+    """The op with its weight of that index replaced by these floats; see `new_weight`."""
+    return new_weight(rewriter, ctx, op, index, FloatWeight(values.shape), {"values": values})
 
 
-def set_weights(rewriter: Rewriter, op: Op, *weights: Weight, **attrs: object) -> None:
-    """Keep an op with other weights."""
-    names = tuple(rewriter.set_weight(w) for w in weights)
-    rewriter.keep(replace_weights(op, names), **attrs)
+def free_name(rewriter: Rewriter, wanted: str) -> str:
+    """A weight name that is not taken: the wanted one, or that with a number."""
+    name, number = wanted, 2
+    while name in rewriter.weights:
+        name, number = f"{wanted}.{number}", number + 1
+    return name

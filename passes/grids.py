@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..ir import GridWeight
 
-Parts = Mapping[str, NDArray[np.generic]]
+Parts = Mapping[str, NDArray[Any]]
 
 # Shares of the full range tried when a group's scale is searched for the least squared error.
 _SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6)
@@ -92,7 +93,8 @@ def inverse_factor(moments: torch.Tensor, damp: float) -> torch.Tensor:
     # H = R·Rᵀ with R upper triangular gives H⁻¹ = UᵀU with U = R⁻¹: one factorisation, run from the last input up.
     r = torch.linalg.cholesky(h.flip(0, 1)).flip(0, 1)
     identity = torch.eye(len(h), dtype=h.dtype)
-    return torch.linalg.solve_triangular(r, identity, upper=True).float()
+    factor: torch.Tensor = torch.linalg.solve_triangular(r, identity, upper=True)
+    return factor.float()
 
 
 def gptq(matrix: NDArray[np.float32], of: GridWeight, factor: torch.Tensor, *, block: int = 64) -> Parts:

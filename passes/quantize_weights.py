@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from ..ir import GridWeight, Op, Program, Rewriter, Weight
+from ..ir import GridWeight, Op, Program, Rewriter
 from .base import Context, Pass, PassError
-from .graph import body_linears, heads, is_float, own_name
-from .grids import gptq, inverse_factor, round_to_nearest
+from .graph import body_linears, heads, is_float, new_weight
+from .grids import Parts, gptq, inverse_factor, round_to_nearest
 
 
 @dataclass(frozen=True)
@@ -36,39 +38,34 @@ class QuantizeWeights(Pass):
             raise PassError("quantize-weights: bits are 2 to 8")
         body = [op for op in body_linears(program) if is_float(program, op)]
         moments = _second_moments(program, ctx, body) if self.method == "gptq" else {}
-        made: dict[str, Weight] = {}
-        source, factor = "", None
-        for index, op in enumerate(body):
-            ctx.progress(index, len(body), "matrices quantised")
-            if (
-                moments and op.operands[0].name != source
-            ):  # matrices of one input follow each other, and share its factor
-                source = op.operands[0].name
-                factor = inverse_factor(moments[source], self.damp)
-            made[op.result.name] = self._quantise(program, ctx, op, self.bits, factor)
+        wanted = {op.result.name: self.bits for op in body}
         if self.head_bits:
-            for op in program.ops:
-                if op.result.name in heads(program) and is_float(program, op):
-                    made[op.result.name] = self._quantise(program, ctx, op, self.head_bits, None)
+            out = heads(program)
+            wanted.update({op.result.name: self.head_bits for op in program.ops if op.result.name in out})
         rewriter = Rewriter(program)
+        source, factor = "", None
         for op in program.ops:
-            weight = made.get(op.result.name)
-            if weight is None:
+            if op.result.name not in wanted or not is_float(program, op):
                 rewriter.keep(op)
-            else:
-                rewriter.keep(replace(op, weights=(rewriter.set_weight(weight), *op.weights[1:])))
+                continue
+            ctx.progress(len(rewriter.ops), len(program.ops), "matrices quantised")
+            if op.operands[0].name != source:  # matrices of one input follow each other, and share its factor
+                source = op.operands[0].name
+                factor = inverse_factor(moments[source], self.damp) if source in moments else None
+            of, parts = self._quantised(
+                ctx.store.floats(program.weights[op.weights[0]]), wanted[op.result.name], factor
+            )
+            rewriter.keep(new_weight(rewriter, ctx, op, 0, of, parts))
         return rewriter.done()
 
-    def _quantise(self, program: Program, ctx: Context, op: Op, bits: int, factor: torch.Tensor | None) -> Weight:
-        matrix = ctx.store.floats(program.weights[op.weights[0]])
+    def _quantised(
+        self, matrix: NDArray[np.float32], bits: int, factor: torch.Tensor | None
+    ) -> tuple[GridWeight, Parts]:
         out, inputs = matrix.shape
         of = GridWeight(bits, self.group if 0 < self.group < inputs else inputs, self.minimum, (out, inputs))
-        name = own_name(program, op)
-        if name != op.weights[0]:
-            ctx.note(op.loc.module, f"unties @{op.weights[0]}: its quantised copy is @{name}")
         if factor is None:
-            return ctx.store.put(name, of, round_to_nearest(matrix, of, search=self.search))
-        return ctx.store.put(name, of, gptq(matrix, of, factor))
+            return of, round_to_nearest(matrix, of, search=self.search)
+        return of, gptq(matrix, of, factor)
 
 
 def _second_moments(program: Program, ctx: Context, linears: list[Op]) -> dict[str, torch.Tensor]:

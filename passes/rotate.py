@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..ir import Loc, Op, Program, Rewriter, Value
 from .base import Context, Pass, PassError
-from .graph import own_name
+from .graph import new_floats
 from .rotation import Rotation, rotation
 from .stream import Stream, residual_stream
 
@@ -69,31 +69,29 @@ class Rotate(Pass):
 
     def _heads(self, program: Program, ctx: Context) -> Program:
         """Values and the next projection share a basis of their own in each head: v·R and o·R, exactly."""
-        changed: dict[str, Array] = {}
+        before: dict[str, Rotation] = {}
+        after: dict[str, Rotation] = {}
         for op in program.ops:
             if op.name != "nn.attend":
                 continue
             v = _behind(program, op.operands[2], ("state.append", "nn.permute", "nn.reshape"))
             o = _ahead(program, op.result, ("nn.permute", "nn.reshape"))
-            if not _plain_heads(v, o, op):
+            if v is None or o is None or not _whole_heads(v, op):
                 ctx.note(op.loc.module, "values not rotated: no plain projection before and after attention")
                 continue
-            assert v is not None
-            assert o is not None
-            width = op.result.type.shape[3]
-            assert isinstance(width, int)
-            turn = rotation(width, self.seed)
-            for name in v.weights:
-                w = ctx.store.floats(program.weights[name])
-                by_head = w.reshape(-1, width, *w.shape[1:])
-                changed[name] = np.moveaxis(turn.apply(np.moveaxis(by_head, 1, -1)), -1, 1).reshape(w.shape)
-            w = ctx.store.floats(program.weights[o.weights[0]])
-            changed[o.weights[0]] = turn.apply(w.reshape(len(w), -1, width)).reshape(w.shape)
+            before[v.result.name] = after[o.result.name] = rotation(_width(op.result), self.seed)
         rewriter = Rewriter(program)
-        for name, values in changed.items():
-            rewriter.set_weight(ctx.store.put_float(name, values))
         for op in program.ops:
-            rewriter.keep(op)
+            changed = op
+            for index, name in enumerate(op.weights):
+                w = ctx.store.floats(program.weights[name]) if op.result.name in {**before, **after} else None
+                if w is not None and op.result.name in before:
+                    w = _rows_by_head(before[op.result.name], w)
+                if w is not None and op.result.name in after and index == 0:
+                    w = _columns_by_head(after[op.result.name], w)
+                if w is not None:
+                    changed = new_floats(rewriter, ctx, changed, index, w)
+            rewriter.keep(changed)
         return rewriter.done()
 
     def _mlp(self, program: Program, ctx: Context) -> Program:
@@ -105,9 +103,8 @@ class Rotate(Pass):
                 continue
             matrix = ctx.store.floats(program.weights[op.weights[0]])
             turn = rotation(matrix.shape[1], self.seed)
-            name = rewriter.set_weight(ctx.store.put_float(own_name(program, op), turn.apply(matrix)))
             turned = _online(rewriter, ctx, rewriter.now(op.operands[0]), turn, op.loc)
-            rewriter.keep(replace(op, operands=(turned,), weights=(name, *op.weights[1:])))
+            rewriter.keep(replace(new_floats(rewriter, ctx, op, 0, turn.apply(matrix)), operands=(turned,)))
             ctx.note(op.loc.module, f"input of {matrix.shape[1]} rotated online")
         return rewriter.done()
 
@@ -131,9 +128,7 @@ class Rotate(Pass):
         return rewriter.done()
 
     def _turn_head(self, rewriter: Rewriter, ctx: Context, value: Value, loc: Loc) -> Value:
-        width = value.type.shape[3]
-        assert isinstance(width, int)
-        return _online(rewriter, ctx, rewriter.now(value), rotation(width, self.seed), loc)
+        return _online(rewriter, ctx, rewriter.now(value), rotation(_width(value), self.seed), loc)
 
 
 def _online(rewriter: Rewriter, ctx: Context, value: Value, turn: Rotation, loc: Loc) -> Value:
@@ -147,41 +142,55 @@ def _turned(program: Program, ctx: Context, rewriter: Rewriter, op: Op, stream: 
     matrix = ctx.store.floats(program.weights[op.weights[0]])
     if op.result.name in stream.readers:
         matrix = spin(matrix)
-    names = list(op.weights)
-    if op.result.name in stream.makers:
-        matrix = spin(matrix) if op.name == "nn.embed" else spin(matrix.T).T
-        if len(names) == 2:
-            bias = spin(ctx.store.floats(program.weights[names[1]]))
-            names[1] = rewriter.set_weight(ctx.store.put_float(names[1], bias))
-    owner = op.weights[0] if op.name == "nn.embed" else own_name(program, op)
-    if owner != op.weights[0]:
-        ctx.note(op.loc.module, f"unties @{op.weights[0]}: its rotated copy is @{owner}")
-    names[0] = rewriter.set_weight(ctx.store.put_float(owner, matrix))
-    return replace(op, weights=tuple(names))
+    if op.result.name not in stream.makers:
+        return new_floats(rewriter, ctx, op, 0, matrix)
+    turned = new_floats(rewriter, ctx, op, 0, spin(matrix) if op.name == "nn.embed" else spin(matrix.T).T)
+    if len(op.weights) == 2:
+        turned = new_floats(rewriter, ctx, turned, 1, spin(ctx.store.floats(program.weights[op.weights[1]])))
+    return turned
+
+
+def _rows_by_head(turn: Rotation, w: Array) -> Array:
+    """Outputs of a projection (rows, or a bias) rotated head by head."""
+    heads = w.reshape(-1, turn.width, *w.shape[1:])
+    return np.moveaxis(turn.apply(np.moveaxis(heads, 1, -1)), -1, 1).reshape(w.shape)
+
+
+def _columns_by_head(turn: Rotation, w: Array) -> Array:
+    """Inputs of a projection rotated head by head."""
+    return turn.apply(w.reshape(len(w), -1, turn.width)).reshape(w.shape)
+
+
+def _width(value: Value) -> int:
+    width = value.type.shape[-1]
+    assert isinstance(width, int)
+    return width
 
 
 def _behind(program: Program, value: Value, through: tuple[str, ...]) -> Op | None:
-    makers = program.producers()
-    op = makers.get(value.name)
-    while op is not None and op.name in through:
-        op = makers.get(op.operands[0].name)
-    return op
+    """The linear behind a value, if nothing else reads it or what lies between."""
+    makers, users = program.producers(), program.users()
+    while len(users[value.name]) == 1:
+        op = makers.get(value.name)
+        if op is None or op.name not in through:
+            return op if op is not None and op.name == "nn.linear" else None
+        value = op.operands[0]
+    return None
 
 
 def _ahead(program: Program, value: Value, through: tuple[str, ...]) -> Op | None:
+    """The linear that alone reads a value, through what lies between."""
     users = program.users()
     while len(users[value.name]) == 1:
         (op,) = users[value.name]
         if op.name not in through:
-            return op
+            return op if op.name == "nn.linear" else None
         value = op.result
     return None
 
 
-def _plain_heads(v: Op | None, o: Op | None, attend: Op) -> bool:
-    if v is None or o is None or v.name != "nn.linear" or o.name != "nn.linear":
-        return False
-    heads, width = attend.operands[2].type.shape[1], attend.result.type.shape[3]
+def _whole_heads(v: Op, attend: Op) -> bool:
+    """Whether a projection makes the values of all heads and nothing else."""
+    heads = attend.operands[2].type.shape[1]
     assert isinstance(heads, int)
-    assert isinstance(width, int)
-    return v.result.type.shape[-1] == heads * width and len(v.weights) <= 2
+    return _width(v.result) == heads * _width(attend.result)

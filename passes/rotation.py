@@ -15,6 +15,11 @@ class Rotation:
     hadamard: int
     factor: NDArray[np.float32]
 
+    @property
+    def width(self) -> int:
+        """Channels it turns."""
+        return self.hadamard * len(self.factor)
+
     def apply(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rotate the last axis."""
         y = x.astype(np.float64).reshape(*x.shape[:-1], -1, self.hadamard)
