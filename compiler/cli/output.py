@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,10 +28,14 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in cells:
         table.add_row(*row)
-    # A pipe has no width of its own: lines there are as long as they need to be.
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    # A pipe has no width of its own: lines there are as long as they need to be, and end where their words do.
     longest = sum(max(map(len, column)) + 4 for column in zip(columns, *cells, strict=True))
-    width = None if sys.stdout.isatty() else max(120, longest)
-    Console(width=width, highlight=False).print(table)
+    plain = io.StringIO()
+    Console(file=plain, width=max(120, longest, len(title) + 1), highlight=False).print(table)
+    print("\n".join(line.rstrip() for line in plain.getvalue().splitlines()))
 
 
 def _is_number(text: str) -> bool:

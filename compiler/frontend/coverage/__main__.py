@@ -13,6 +13,7 @@ from ..capture import capture
 from .families import FAMILIES, REFUSED, Refused
 from .page import page, row
 from .parity import BOUND, check_family, prepare
+from .shares import shares
 
 
 def refusal(refused: Refused) -> str:
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         subject = prepare(family)
         rows.append(row(subject, check_family(subject)))
         print(rows[-1].text(), file=sys.stderr)
-    text = page(rows, [(r, refusal(r)) for r in REFUSED])
+    text = page(rows, [(r, refusal(r)) for r in REFUSED], shares())
     if args.write:
         args.write.write_text(text, encoding="utf-8")
     else:

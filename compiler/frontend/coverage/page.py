@@ -63,7 +63,8 @@ def row(subject: Subject, result: Result) -> Row:
     return Row(subject.family, subject.program, result)
 
 
-def page(rows: Iterable[Row], refused: Iterable[tuple[Refused, str]]) -> str:
-    """The whole page."""
+def page(rows: Iterable[Row], refused: Iterable[tuple[Refused, str]], shares: str) -> str:
+    """The whole page; `shares` is its last section."""
     text = HEAD + "".join(r.text() + "\n" for r in rows) + REFUSED_HEAD
-    return text + "".join(f"| {r.name} | `{r.architecture}` | {message} |\n" for r, message in refused)
+    text += "".join(f"| {r.name} | `{r.architecture}` | {message} |\n" for r, message in refused)
+    return text + shares
