@@ -1,7 +1,7 @@
 """A program and its weights as a folder: `program.spike` (text) and `weights.safetensors`.
 
-A float weight is the tensor `name`; one on a grid `name.codes`, `name.scales` (and `name.minima`); one in fixed point
-`name.codes`. The same program and weights give the same bytes.
+A float weight is the tensor `name`; one on a grid `name.codes`, `name.scales` and so on, a tensor
+for each part. The same program and weights give the same bytes.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 
 from ..ir import (
-    FixedWeight,
-    FloatWeight,
     IRError,
     Program,
     Store,
@@ -41,12 +39,7 @@ def tensor_name(weight: str, part: str) -> str:
 
 def forms(of: WeightType) -> dict[str, Form]:
     """dtype and shape of each part of a weight."""
-    if isinstance(of, FloatWeight):
-        return {"values": (np.dtype("<f4"), of.shape)}
-    if isinstance(of, FixedWeight):
-        return {"codes": (np.dtype("<i2"), of.shape)}
-    per_group: Form = (np.dtype("<f2"), (of.shape[0], of.groups))
-    return {part: (np.dtype("i1"), of.shape) if part == "codes" else per_group for part in of.parts}
+    return {part: (np.dtype(dtype), shape) for part, (dtype, shape) in of.forms.items()}
 
 
 def program_hash(program: Program) -> str:
@@ -92,7 +85,7 @@ class FileStore(Store):
             self._lazy[weight.sha256] = partial(self._read, weight)
 
     def _read(self, weight: Weight) -> dict[str, Array]:
-        names = {part: tensor_name(weight.name, part) for part in weight.type.parts}
+        names = {part: tensor_name(weight.name, part) for part in weight.type.forms}
         missing = [name for name in names.values() if name not in self._tensors]
         if missing:
             raise IRError(f"weight @{weight.name}: the file has no tensor {missing[0]}")

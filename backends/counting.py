@@ -60,7 +60,7 @@ def segment_count(segment: Segment, n: Array, fan_out: int, targets: int) -> Spi
     """
     values, times = np.unique(n, return_counts=True)
     by_step = np.abs(segment.code.encode(values).astype(np.int64)) @ times
-    per_cell = sum(segment.code.doublings) + (segment.code.steps if segment.code.ramp else 0)
+    per_cell = sum(segment.code.doublings) + sum(segment.code.ramps)
     spikes = int(by_step.sum())
     return SpikeCount(
         "", "", "", n.size, spikes, int(np.count_nonzero(n)), spikes * fan_out,

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-DTYPES: dict[str, str] = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1"}
+DTYPES: dict[str, str] = {
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U8": "|u1",
+}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 

@@ -32,16 +32,21 @@ _UNSIGNED = (MANIFEST, MACHINE)
 def building(out: Path, *, force: bool = False) -> Iterator[Path]:
     """A folder to write into that becomes `out` at the end; on any failure, or Ctrl-C, nothing is left of it.
 
-    Raises InputError if `out` exists (unless `force`), or the disk is full.
+    Raises InputError if `out` exists (`force` replaces a compiled model or an empty folder, and nothing else), or the
+    disk is full.
     """
+    if out.exists() and not _replaceable(out):
+        raise InputError(f"{out}: exists already and is no compiled model, all that --force replaces; give another -o")
     if out.exists() and not force:
         raise InputError(f"{out}: exists already; give another -o, or --force to replace it")
-    partial = out.with_name(out.name + ".partial")
+    whole = out.resolve()  # what a link stands for is replaced, not the link
+    partial = whole.with_name(whole.name + ".partial")
+    missing = [folder for folder in whole.parents if not folder.exists()]
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         yield partial
-        _swap(partial, out)
+        _swap(partial, whole)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(f"{out}: the disk is full; free some space or give another -o") from error
@@ -50,10 +55,18 @@ def building(out: Path, *, force: bool = False) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        for folder in missing:  # innermost first; those that hold something stay
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _replaceable(out: Path) -> bool:
+    return is_artifact(out) or (out.is_dir() and not any(out.iterdir()))
 
 
 def _swap(partial: Path, out: Path) -> None:
-    old = out.with_name(out.name + ".old")
+    old = out.with_name(out.name + ".old.partial")
+    shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         out.rename(old)
     partial.rename(out)

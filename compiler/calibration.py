@@ -76,18 +76,19 @@ def self_written(
     Every sequence starts with the model's first token where it has one, else with a random one, so that calibration
     needs no data at all.
     """
-    vocabulary = _vocabulary(program)
+    rows = vocabulary(program)
     total = sequences + held_out
     generator = torch.Generator().manual_seed(seed)
     if "logits" not in program.outputs or not program.meta.get("causal", True):
-        tokens = torch.randint(0, vocabulary, (total, length), generator=generator).numpy()
+        tokens = torch.randint(0, rows, (total, length), generator=generator).numpy()
         return Calibration(tokens[:sequences], tokens[sequences:], f"random tokens, seed {seed}")
-    start = _first_tokens(generation.get("bos_token_id"), total, vocabulary, generator)
+    start = _first_tokens(generation.get("bos_token_id"), total, rows, generator)
     tokens = _write(Interpreter(program, store), start, length, generator, progress).numpy()
     return Calibration(tokens[:sequences], tokens[sequences:], f"written by the model, seed {seed}")
 
 
-def _vocabulary(program: Program) -> int:
+def vocabulary(program: Program) -> int:
+    """How many token ids there are."""
     ids = next(op for op in program.ops if op.name == "nn.embed" and op.operands[0].name == "ids")
     return program.weights[ids.weights[0]].type.shape[0]
 

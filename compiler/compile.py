@@ -65,6 +65,8 @@ class Model:
     generation: Mapping[str, Any]
     source: Mapping[str, Any]
     unused: Sequence[str] = ()
+    earlier: Sequence[str] = ()
+    """Passes that had run already, where a compiled folder is gone on from."""
 
 
 def load_model(request: Request, ui: Quiet) -> Model:
@@ -73,7 +75,8 @@ def load_model(request: Request, ui: Quiet) -> Model:
     if is_artifact(folder):
         found = open_artifact(folder)
         generation, source = found.manifest.get("generation", {}), found.manifest.get("source", {})
-        return Model(found.program, found.store, found.tokenizer(), generation, source)
+        earlier = (*found.manifest.get("earlier", ()), *found.manifest.get("pipeline", ()))
+        return Model(found.program, found.store, found.tokenizer(), generation, source, earlier=earlier)
     with ui.stage("read the model"):
         from .sources import open_source
 
@@ -110,6 +113,9 @@ def compile_model(request: Request, ui: Quiet | None = None) -> Path:
             context.note(
                 "", f"{len(model.unused)} tensors of the checkpoint have no place in the model: {model.unused[0]} …"
             )
+        if model.earlier:
+            done = f"{Path(request.model).name}, after {', '.join(model.earlier)}"
+            context.note("", f"goes on from {done}; 'source' below means that program")
         program = _rewrite(request, model, passes, context, calibration, ui)
         for name, target in targets.items():
             reasons = target.supports(program)
@@ -172,6 +178,7 @@ def _manifest(
         "source": dict(model.source),
         "generation": dict(model.generation),
         "recipe": request.recipe if request.pipeline is None else None,
+        "earlier": list(model.earlier),
         "pipeline": [str(p) for p in passes],
         "notes": [note.text for note in notes if not note.module],
         "seed": request.seed,

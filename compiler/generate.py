@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..backends.interface import Runner
+from ..ir import Program
 from .errors import InputError
 
 
@@ -22,6 +25,23 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("max_tokens", 1, math.inf),
+            ("temperature", 0, math.inf),
+            ("top_k", 0, math.inf),
+            ("top_p", 0, 1),
+            ("seed", 0, math.inf),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} {getattr(self, name)}: must be {low} {'or more' if high > 1 else 'to 1'}")
+
+
+def check_writes(program: Program, where: Path) -> None:
+    """Raises InputError for an encoder."""
+    if not program.meta.get("causal", True) or "logits" not in program.outputs:
+        raise InputError(f"{where}: is an encoder and does not write text; use `sdllm.load` and its runner")
 
 
 def generate(

@@ -14,7 +14,10 @@ from ..backends.reference import ReferenceRunner
 from ..ir import Program, Store
 from ..ir.interpreter import Interpreter
 from .coverage import coverage
-from .energy import energy, float_macs
+from .energy.constants import FITTED_TOKENS
+from .energy.from_program import work_of_program
+from .energy.table import brief
+from .energy.traffic import Memory
 from .likelihood import likeness
 from .spikes import firing, layers, split
 
@@ -30,7 +33,7 @@ def measure(
 ) -> dict[str, Any]:
     """Run source and compiled program on held-out tokens i64 [N, L] by the reference interpreter.
 
-    Gives likeness to the source (causal programs), firing in all and per layer, energy by two rules, coverage.
+    Gives likeness to the source (causal programs), firing in all and per layer, energy by three rules, coverage.
     """
     runner = ReferenceRunner(program, store)
     dense = Interpreter(source, store)
@@ -48,8 +51,7 @@ def measure(
     stats = runner.stats()
     linears, attention = split(program, stats)
     found["firing"] = {"linear": asdict(firing(program, linears)), "attention": asdict(firing(program, attention))}
-    found["energy"] = [asdict(c) for c in energy(program, [*linears, *attention], stats.tokens)]
-    found["float_macs_per_token"] = float_macs(program)
     found["layers"] = layers(program, stats)
     found["tokens"] = stats.tokens
+    found["energy"] = brief(work_of_program(program, found["layers"], stats.tokens, FITTED_TOKENS, "program"), Memory())
     return found

@@ -27,6 +27,13 @@ SDLLM = Recipe(
     "insert-encoders{levels=15},halve-steps,clip-membranes",
 )
 
+DIGIT_RAMP = Recipe(
+    "digit-ramp",
+    "ours: 4-bit weights on one scale a row; large counts as signed digits, small ones as one timed spike, in 16 steps",
+    "quantize-weights{bits=4,group=32,rows=true},"
+    "insert-encoders{code=digit_ramp:6:4:10,threshold=mean,factor=0.25,overflow=widen,price=0.3,attention_code=csd:7}",
+)
+
 
 def recipes() -> list[Recipe]:
     """Every recipe that is installed, by name; one that does not load is left out (`find` says why)."""
@@ -60,4 +67,4 @@ def parse_pipeline(text: str) -> Sequence[Pass]:
     return [pass_class(name).parse(options) for name, options in split_pipeline(text)]
 
 
-__all__ = ["DENSE", "SDLLM", "Recipe", "parse_pipeline", "pass_class", "recipe", "recipes"]
+__all__ = ["DENSE", "DIGIT_RAMP", "SDLLM", "Recipe", "parse_pipeline", "pass_class", "recipe", "recipes"]

@@ -10,6 +10,7 @@ import torch
 from ..ir import IRError, Op, verify
 from ..ir.interpreter import KERNELS, Call, Interpreter
 from .artifact import Artifact, signed_files
+from .calibration import vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,7 @@ def _files(artifact: Artifact) -> Check:
 
 
 def _ids(artifact: Artifact, tokens: int) -> torch.Tensor:
-    embed = next(op for op in artifact.program.ops if op.name == "nn.embed" and op.operands[0].name == "ids")
-    rows = artifact.program.weights[embed.weights[0]].type.shape[0]
-    return torch.from_numpy(np.random.default_rng(0).integers(0, rows, (1, tokens)))
+    return torch.from_numpy(np.random.default_rng(0).integers(0, vocabulary(artifact.program), (1, tokens)))
 
 
 def _domains(artifact: Artifact, tokens: int) -> Check:

@@ -2,7 +2,7 @@
 
 A code maps a count n to a train s[t], t = 0 … steps-1, with step weights w[t], n = Σ w[t]·s[t]. The membrane
 that a train drives is only ever added to, negated or doubled: before step t it is doubled `doublings[t]` times,
-then ±W is added for each spike. The ramp code adds its spikes to a slope which every step adds to the membrane.
+then ±W is added for each spike. In a ramp's steps spikes go into a slope, which every step adds to the membrane.
 
 The laws (tests/ir/test_codes.py): decode(encode(n)) = n on the whole range; integrating the train by additions
 and doublings gives n too; `spikes(n)` is the number of ±1 additions.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,7 +29,6 @@ class Code(ABC):
     """One spike code; its fields are what its text form shows: `ternary{T=7}`."""
 
     name: ClassVar[str]
-    ramp: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -55,6 +55,11 @@ class Code(ABC):
         return (0,) * self.steps
 
     @property
+    def ramps(self) -> tuple[bool, ...]:
+        """Whether a step's spikes go into the slope, and the slope, cleared by doublings, into the membrane."""
+        return (False,) * self.steps
+
+    @property
     def level(self) -> int:
         """The largest magnitude of one spike: 1, but for multi-level codes."""
         return 1
@@ -73,12 +78,39 @@ class Code(ABC):
         """±1 spikes in the train of each count, which is the signed additions it costs for each output."""
         return np.asarray(np.abs(self.encode(n)).sum(axis=0, dtype=np.int64))
 
+    def priced(self, top: int, price: float) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Counts chosen by rate and distortion together: the n that makes (n - u)² + price·spikes(n) least.
+
+        Gives edges [k-1] and counts [k] within -top … top, both ascending: u between edges i-1 and i (the upper one
+        included) takes count i. Some counts are never best and are left out. (Reconstruction; ours.)
+        """
+        return _envelope(self, max(self.lo, -top), min(self.hi, top), price)
+
     def _clamped(self, n: Counts) -> NDArray[np.int64]:
         return np.clip(np.asarray(n, dtype=np.int64), self.lo, self.hi)
 
     def __str__(self) -> str:
         inner = ", ".join(f"{f.name}={getattr(self, f.name)}" for f in fields(self))
         return f"{self.name}{{{inner}}}"
+
+
+@lru_cache(maxsize=256)
+def _envelope(code: Code, low: int, high: int, price: float) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    counts = np.arange(low, high + 1)
+    # (n - u)² + price·spikes is, but for u², a line in u: its lower envelope is found by one sweep over the slopes.
+    heights = counts.astype(np.float64) ** 2 + price * code.spikes(counts)
+    kept, edges = [0], [-np.inf]
+    for i in range(1, len(counts)):
+        while True:
+            last = kept[-1]
+            edge = (heights[i] - heights[last]) / (2.0 * (counts[i] - counts[last]))
+            if edge > edges[-1]:
+                break
+            kept.pop()
+            edges.pop()
+        kept.append(i)
+        edges.append(edge)
+    return np.array(edges[1:], dtype=np.float32), counts[kept].astype(np.int32)
 
 
 def _require(ok: bool, message: str) -> None:
@@ -292,7 +324,6 @@ class Ramp(Code):
     """
 
     name = "ramp"
-    ramp = True
     base: int
     digits: int
 
@@ -320,6 +351,10 @@ class Ramp(Code):
         return tuple([0] * per + first * (self.digits - 1))
 
     @property
+    def ramps(self) -> tuple[bool, ...]:
+        return (True,) * self.steps
+
+    @property
     def weights(self) -> NDArray[np.int64]:
         within = np.arange(self.base - 1, 0, -1)
         places = self.base ** np.arange(self.digits - 1, -1, -1)
@@ -341,7 +376,87 @@ class Ramp(Code):
         return np.asarray((self._figures(n) > 0).sum(axis=0), dtype=np.int64)
 
 
-CODES: dict[str, type[Code]] = {c.name: c for c in (Binary, Ternary, Bits, SignedBits, CSD, GIF, Ramp)}
+@dataclass(frozen=True, slots=True)
+class DigitRamp(Code):
+    """Large counts by signed digits, small ones by a timed spike: n = h·2^shift + r, |r| <= low.
+
+    `high` steps say h in canonical signed digits, then the membrane is doubled `shift` times and `low` steps say r as a
+    ramp does: one ±1 spike, its time the magnitude. Most counts need one spike, rare large ones a few; of the ways to
+    split a count the one with the fewest spikes is taken. (Ours.)
+    """
+
+    name = "digit_ramp"
+    high: int
+    shift: int
+    low: int
+
+    def __post_init__(self) -> None:
+        sizes = 1 <= self.high <= 12 and 1 <= self.shift <= 8
+        _require(sizes, f"{self}: high must be 1 to 12 and shift 1 to 8")
+        _require(
+            2 ** (self.shift - 1) <= self.low <= 127, f"{self}: low must be 2^(shift-1) to 127, or counts are left out"
+        )
+
+    @property
+    def steps(self) -> int:
+        return self.high + self.low
+
+    @property
+    def lo(self) -> int:
+        return -self.hi
+
+    @property
+    def hi(self) -> int:
+        return int(CSD(self.high).hi * 2**self.shift + self.low)
+
+    @property
+    def doublings(self) -> tuple[int, ...]:
+        return (0,) + (1,) * (self.high - 1) + (self.shift,) + (0,) * (self.low - 1)
+
+    @property
+    def ramps(self) -> tuple[bool, ...]:
+        return (False,) * self.high + (True,) * self.low
+
+    @property
+    def weights(self) -> NDArray[np.int64]:
+        digits = 2 ** np.arange(self.high + self.shift - 1, self.shift - 1, -1)
+        return np.concatenate((digits, np.arange(self.low, 0, -1))).astype(np.int64)
+
+    def _split(self, magnitude: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        high, rest = _splits(self)
+        return high[magnitude], rest[magnitude]
+
+    def encode(self, n: Counts) -> NDArray[np.int8]:
+        c = self._clamped(n)
+        high, rest = self._split(np.abs(c))
+        step = np.arange(self.low).reshape(-1, *[1] * c.ndim)
+        timed = ((rest != 0) & (step == self.low - np.abs(rest))) * np.sign(rest)
+        train = np.concatenate((CSD(self.high).encode(high), timed)) * np.sign(c)
+        return np.asarray(train, dtype=np.int8)
+
+    def spikes(self, n: Counts) -> NDArray[np.int64]:
+        high, rest = self._split(np.abs(self._clamped(n)))
+        return np.asarray(CSD(self.high).spikes(high) + (rest != 0), dtype=np.int64)
+
+
+@lru_cache(maxsize=64)
+def _splits(code: DigitRamp) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """h and r of each magnitude 0 … hi, with the fewest spikes, and the smaller h of those that tie."""
+    unit, digits = 2**code.shift, CSD(code.high)
+    magnitude = np.arange(code.hi + 1)
+    high, rest = np.zeros_like(magnitude), np.zeros_like(magnitude)
+    fewest = np.full_like(magnitude, 1 << 20)
+    around = (code.low + unit - 1) // unit
+    for candidate in (magnitude // unit + k for k in range(around, -around - 1, -1)):
+        left = magnitude - candidate * unit
+        spikes = digits.spikes(candidate) + (left != 0)
+        better = (np.abs(left) <= code.low) & (candidate >= 0) & (candidate <= digits.hi) & (spikes <= fewest)
+        high, rest = np.where(better, candidate, high), np.where(better, left, rest)
+        fewest = np.where(better, spikes, fewest)
+    return high, rest
+
+
+CODES: dict[str, type[Code]] = {c.name: c for c in (Binary, Ternary, Bits, SignedBits, CSD, GIF, Ramp, DigitRamp)}
 
 _TEXT = re.compile(r"(\w+)\{([^{}]*)\}")
 

@@ -21,6 +21,7 @@ from .types import (
     GridWeight,
     Ints,
     Membrane,
+    RowWeight,
     Segment,
     Shape,
     Spikes,
@@ -32,7 +33,11 @@ from .types import (
 
 _CODE = r"\w+\{[^{}]*\}"
 _TYPE = re.compile(r"(\w+)(?:<([^<>]*)>)?\[([^\[\]]*)\]")
-_WEIGHT = re.compile(r"(f32|q(\d+)\{group=(\d+)(, min)?\}|fixed\{frac=(\d+)\})\[(\d+(?:,\d+)*)\]", re.ASCII)
+_WEIGHT = re.compile(
+    r"(?:f32|(?P<kind>[qr])(?P<bits>\d+)\{group=(?P<group>\d+)(?P<min>, min)?\}|fixed\{frac=(?P<frac>\d+)\})"
+    r"\[(?P<shape>\d+(?:,\d+)*)\]",
+    re.ASCII,
+)
 _SEGMENT = re.compile(rf"(\d+):(\d+) ({_CODE})", re.ASCII)
 _ATOM = rf'"(?:[^"\\]|\\.)*"|\d+:\d+ {_CODE}|{_CODE}|[-+\w.]+'
 _ATTR = re.compile(rf"(\w+) = (\[(?:(?:{_ATOM})(?:, |(?=\])))*\]|{_ATOM})(?:, (?=.)|$)")
@@ -112,16 +117,23 @@ def _types(text: str) -> tuple[Type, ...]:
 
 
 def parse_weight_type(text: str) -> WeightType:
-    """`f32[576]`, `q4{group=64}[576,576]`, `fixed{frac=12}[64,64]`. Raises IRError."""
+    """`f32[576]`, `q4{group=64}[576,576]`, `r4{group=32}[576,576]`, `fixed{frac=12}[64,64]`. Raises IRError."""
     match = _WEIGHT.fullmatch(text.strip())
     if match is None:
         raise IRError(f"'{text}' is no weight type")
-    shape = tuple(int(d) for d in match[6].split(","))
-    if match[2]:
-        if len(shape) != 2:
-            raise IRError(f"'{text}': a grid weight is a matrix")
-        return GridWeight(int(match[2]), int(match[3]), bool(match[4]), (shape[0], shape[1]))
-    return FixedWeight(int(match[5]), shape) if match[5] else FloatWeight(shape)
+    shape = tuple(int(d) for d in match["shape"].split(","))
+    if match["frac"]:
+        return FixedWeight(int(match["frac"]), shape)
+    if not match["kind"]:
+        return FloatWeight(shape)
+    if len(shape) != 2:
+        raise IRError(f"'{text}': a grid weight is a matrix")
+    if match["kind"] == "r" and match["min"]:
+        raise IRError(f"'{text}': a row's offsets are its minima, it has no others")
+    bits, group, matrix = int(match["bits"]), int(match["group"]), (shape[0], shape[1])
+    return (
+        RowWeight(bits, group, matrix) if match["kind"] == "r" else GridWeight(bits, group, bool(match["min"]), matrix)
+    )
 
 
 def parse_attr(text: str) -> Any:

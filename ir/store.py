@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from .errors import IRError
 from .program import Program, Weight
-from .types import FixedWeight, FloatWeight, GridWeight, WeightType
+from .types import FixedWeight, FloatWeight, GridWeight, RowWeight, WeightType
 
 Array = NDArray[Any]
 Parts = Mapping[str, Array]
-
-_DTYPES = {"values": np.float32, "codes": np.int8, "scales": np.float16, "minima": np.float16}
 
 
 def digest(parts: Parts) -> str:
@@ -37,11 +35,24 @@ def dequantize(of: WeightType, parts: Parts) -> NDArray[np.float32]:
     codes = parts["codes"].astype(np.float32)
     if isinstance(of, FixedWeight):
         return codes / np.float32(2**of.frac)
+    if isinstance(of, RowWeight):
+        return np.asarray(integers(of, parts) * parts["scales"].astype(np.float32), dtype=np.float32)
     scales = np.repeat(parts["scales"].astype(np.float32), of.group, axis=1)[:, : of.shape[1]]
     values = codes * scales
     if of.minimum:
         values += np.repeat(parts["minima"].astype(np.float32), of.group, axis=1)[:, : of.shape[1]]
     return np.asarray(values, dtype=np.float32)
+
+
+def integers(of: GridWeight | RowWeight, parts: Parts) -> NDArray[np.int32]:
+    """What spikes add, int32 [out, in]: the codes, or step·code + offset where rows have one scale."""
+    codes = parts["codes"].astype(np.int32)
+    if isinstance(of, GridWeight):
+        return codes
+    steps, offsets = (
+        np.repeat(parts[name].astype(np.int32), of.group, axis=1)[:, : of.shape[1]] for name in ("steps", "offsets")
+    )
+    return np.asarray(codes * steps + offsets, dtype=np.int32)
 
 
 class Store:
@@ -90,28 +101,29 @@ class Store:
         self._lazy = {k: v for k, v in self._lazy.items() if k in live}
 
 
-def _kept(given: Array, part: str, of: WeightType) -> bool:
-    """Whether a part's numbers survive being stored: codes as integers of the grid, scales within float16."""
-    if part == "values":
+def _kept(given: Array, part: str, dtype: np.dtype[Any], of: WeightType) -> bool:
+    """Whether a part's numbers survive being stored: codes as integers of the grid, the rest within their dtype."""
+    if part == "values" or not given.size:
         return True
-    low, high = of.range if isinstance(of, GridWeight) else (-(2**15), 2**15 - 1)
-    if part != "codes":
-        low, high = -65504, 65504
-    inside = given.size == 0 or bool(low <= given.min() and given.max() <= high)
-    return inside and (part != "codes" or given.dtype.kind in "iu" or bool((given == np.round(given)).all()))
+    if dtype.kind == "f":
+        return bool(np.abs(given).max() <= np.finfo(dtype).max)
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    if part == "codes" and isinstance(of, GridWeight | RowWeight):
+        low, high = of.range
+    whole = given.dtype.kind in "iu" or bool((given == np.round(given)).all())
+    return whole and bool(low <= given.min() and given.max() <= high)
 
 
 def _checked(name: str, of: WeightType, parts: Parts) -> dict[str, Array]:
-    if set(parts) != set(of.parts):
-        raise IRError(f"weight @{name}: {of} has the parts {', '.join(of.parts)}, not {', '.join(sorted(parts))}")
+    forms = of.forms
+    if set(parts) != set(forms):
+        raise IRError(f"weight @{name}: {of} has the parts {', '.join(forms)}, not {', '.join(sorted(parts))}")
     made: dict[str, Array] = {}
-    for part in of.parts:
-        dtype = np.int16 if isinstance(of, FixedWeight) else _DTYPES[part]
+    for part, (dtype, shape) in forms.items():
         given = np.asarray(parts[part])
-        wanted = (of.shape[0], of.groups) if isinstance(of, GridWeight) and part != "codes" else of.shape
-        if given.shape != wanted:
-            raise IRError(f"weight @{name}: {part} has shape {given.shape}, {of} wants {wanted}")
-        if not _kept(given, part, of):
+        if given.shape != shape:
+            raise IRError(f"weight @{name}: {part} has shape {given.shape}, {of} wants {shape}")
+        if not _kept(given, part, np.dtype(dtype), of):
             raise IRError(f"weight @{name}: {part} have numbers that {of} does not hold")
         made[part] = np.ascontiguousarray(given, dtype=dtype)
     return made

@@ -141,13 +141,19 @@ class Current:
 Type = Tensor | Spikes | Ints | Membrane | Train | Current
 
 
+# The parts of a weight: for each its little-endian dtype and its shape.
+Forms = dict[str, tuple[str, tuple[int, ...]]]
+
+
 @dataclass(frozen=True, slots=True)
 class FloatWeight:
     """A float32 weight, or constant, of any shape."""
 
     shape: tuple[int, ...]
 
-    parts = ("values",)
+    @property
+    def forms(self) -> Forms:
+        return {"values": ("<f4", self.shape)}
 
     def __str__(self) -> str:
         return "f32" + _dims(self.shape)
@@ -176,8 +182,10 @@ class GridWeight:
         return -(-self.shape[1] // self.group)
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        return ("codes", "scales", "minima") if self.minimum else ("codes", "scales")
+    def forms(self) -> Forms:
+        each = (self.shape[0], self.groups)
+        forms: Forms = {"codes": ("|i1", self.shape), "scales": ("<f2", each)}
+        return {**forms, "minima": ("<f2", each)} if self.minimum else forms
 
     @property
     def range(self) -> tuple[int, int]:
@@ -194,19 +202,65 @@ class GridWeight:
 
 
 @dataclass(frozen=True, slots=True)
+class RowWeight:
+    """A matrix [out, in] of integers on one scale a row: w = scale[o]·(step[o,g]·code[o,i] + offset[o,g]).
+
+    Codes are 0 … 2^bits-1; steps and offsets are integers, one for each `group` inputs; the scale is float32, one a
+    row. Such a row needs one membrane and one multiply at read-out; a grid with a float scale for each group needs one
+    for each group. (Scales in two levels, as llama.cpp's K-quants have them.)
+    """
+
+    bits: int
+    group: int
+    shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.bits <= 7 and self.group >= 1):
+            raise IRError(f"{self}: bits are 1 to 7, a group at least 1 input")
+
+    @property
+    def groups(self) -> int:
+        return -(-self.shape[1] // self.group)
+
+    @property
+    def forms(self) -> Forms:
+        each = (self.shape[0], self.groups)
+        return {
+            "codes": ("|i1", self.shape),
+            "steps": ("|u1", each),
+            "offsets": ("<i2", each),
+            "scales": ("<f4", (self.shape[0], 1)),
+        }
+
+    @property
+    def range(self) -> tuple[int, int]:
+        return 0, 2**self.bits - 1
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits a weight costs with its share of 8-bit steps, 16-bit offsets and the row's 32-bit scale."""
+        return self.bits + (24.0 * self.groups + 32.0) / self.shape[1]
+
+    def __str__(self) -> str:
+        return f"r{self.bits}{{group={self.group}}}{_dims(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
 class FixedWeight:
     """A weight in fixed point, int16 with `frac` fractional bits: what LIF currents are made of."""
 
     frac: int
     shape: tuple[int, ...]
 
-    parts = ("codes",)
+    @property
+    def forms(self) -> Forms:
+        return {"codes": ("<i2", self.shape)}
 
     def __str__(self) -> str:
         return f"fixed{{frac={self.frac}}}{_dims(self.shape)}"
 
 
-WeightType = FloatWeight | GridWeight | FixedWeight
+WeightType = FloatWeight | GridWeight | RowWeight | FixedWeight
 
 
 @dataclass(frozen=True, slots=True)

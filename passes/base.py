@@ -114,9 +114,14 @@ def split_pipeline(text: str) -> Iterable[tuple[str, dict[str, str]]]:
         match = _ITEM.match(text, position)
         if match is None:
             raise PassError(f"cannot read the pipeline at '{text[position:]}' (it reads: a,b{{option=value}},c)")
-        options = dict(item.split("=", 1) for item in (match[2] or "").split(",") if "=" in item)
-        bad = [item for item in (match[2] or "").split(",") if item.strip() and "=" not in item]
-        if bad:
-            raise PassError(f"{match[1]}: '{bad[0]}' has no value (write option=value)")
-        yield match[1], {k.strip(): v.strip() for k, v in options.items()}
+        options: dict[str, str] = {}
+        for item in (match[2] or "").split(","):
+            key, given, value = (part.strip() for part in item.partition("="))
+            if item.strip() and not given:
+                raise PassError(f"{match[1]}: '{key}' has no value (write option=value)")
+            if key in options:
+                raise PassError(f"{match[1]}: option '{key}' is given twice")
+            if given:
+                options[key] = value
+        yield match[1], options
         position = match.end()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ir import FloatWeight, GridWeight, Op, Program, Rewriter, WeightType
-from .base import Context
+from ..ir import FloatWeight, Op, Program, Rewriter, WeightType
+from .base import Context, PassError
 
 Parts = Mapping[str, NDArray[Any]]
 
@@ -39,7 +39,7 @@ def body_linears(program: Program) -> list[Op]:
 
 def is_float(program: Program, op: Op) -> bool:
     """Whether an op's matrix is not yet on a grid."""
-    return not isinstance(program.weights[op.weights[0]].type, GridWeight)
+    return isinstance(program.weights[op.weights[0]].type, FloatWeight)
 
 
 def new_weight(rewriter: Rewriter, ctx: Context, op: Op, index: int, of: WeightType, parts: Parts) -> Op:
@@ -58,7 +58,12 @@ def new_weight(rewriter: Rewriter, ctx: Context, op: Op, index: int, of: WeightT
 
 
 def new_floats(rewriter: Rewriter, ctx: Context, op: Op, index: int, values: NDArray[np.float32]) -> Op:
-    """The op with its weight of that index replaced by these floats; see `new_weight`."""
+    """The op with its weight of that index replaced by these floats; see `new_weight`.
+
+    Raises PassError if it is on a grid, which it would silently leave.
+    """
+    if not isinstance(rewriter.weights[op.weights[index]].type, FloatWeight):
+        raise PassError(f"{op.loc.module}: @{op.weights[index]} is quantised already; run this before quantize-weights")
     return new_weight(rewriter, ctx, op, index, FloatWeight(values.shape), {"values": values})
 
 

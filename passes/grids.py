@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,14 @@ def inverse_factor(moments: torch.Tensor, damp: float) -> torch.Tensor:
     return factor.float()
 
 
+def _spans(inputs: int, group: int, block: int) -> Iterator[tuple[int, int]]:
+    """Inputs in blocks, none of which reaches into two groups."""
+    for first in range(0, inputs, group):
+        last = min(first + group, inputs)
+        for start in range(first, last, block):
+            yield start, min(start + block, last)
+
+
 def gptq(matrix: NDArray[np.float32], of: GridWeight, factor: torch.Tensor, *, block: int = 64) -> Parts:
     """Columns rounded one after the other, each error spread over those to come (Frantar et al., GPTQ, algorithm 1).
 
@@ -111,9 +119,7 @@ def gptq(matrix: NDArray[np.float32], of: GridWeight, factor: torch.Tensor, *, b
     scale = np.ones((of.groups, w.shape[1]), dtype=np.float32)
     minimum = np.zeros_like(scale)
     low, high = of.range
-    block = min(block, of.group) if of.group < inputs else block
-    for start in range(0, inputs, block):
-        stop = min(start + block, inputs)
+    for start, stop in _spans(inputs, of.group, block):
         group = start // of.group
         if start % of.group == 0:
             found = find_scales(torch.from_numpy(w[start : start + of.group].T.copy()), of)

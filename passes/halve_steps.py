@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..ir import Binary, Op, Program, Rewriter, Ternary
-from .base import Context, Pass
+from .base import Context, Pass, PassError
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,10 @@ class HalveSteps(Pass):
     name = "halve-steps"
 
     def apply(self, program: Program, ctx: Context) -> Program:
+        if not any(op.name == "spike.encode" for op in program.ops):
+            raise PassError("the program has no encoders; run insert-encoders first")
+        if not any(_halvable(op) for op in program.ops):
+            ctx.note("", "halve-steps: no encoder has unsigned unary spikes on an offset grid, so nothing is halved")
         rewriter = Rewriter(program)
         zeros: set[str] = set()
         for op in program.ops:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
-from ..ir import Binary, Code, Dim, GridWeight, Op, Program, Rewriter, Tensor, Ternary, Value
+from ..ir import (
+    CODES,
+    Binary,
+    Code,
+    Dim,
+    GridWeight,
+    IRError,
+    Op,
+    Program,
+    Rewriter,
+    Tensor,
+    Ternary,
+    Value,
+    parse_code,
+)
 from .base import Context, Pass, PassError
 from .graph import body_linears
 
@@ -15,8 +29,12 @@ class InsertEncoders(Pass):
 
     grid=offset has `levels` + 1 codes around a zero point (15: the unsigned 4-bit grid), grid=symmetric codes from
     -levels to levels. threshold absmax takes V = factor·max|x|/N for each token, mean V = factor·mean|x|.
-    attention=true spikes K and V as they are cached, with `attention_levels` on either side of zero, and keeps
-    queries and probabilities as integers of `operand_bits` (which operand is spiked is a reconstruction).
+    code names another spike code with its fields, such as csd:8 or digit_ramp:6:4:10, on the symmetric grid with all
+    the counts it can carry. overflow=widen raises V for tokens with larger counts; price weighs spikes against error
+    when a count is chosen.
+    attention=true spikes K and V as they are cached, with `attention_levels` on either side of zero, or in the code
+    `attention_code`, and keeps queries and probabilities as integers of `operand_bits` (which operand is spiked is a
+    reconstruction).
     """
 
     name = "insert-encoders"
@@ -24,8 +42,12 @@ class InsertEncoders(Pass):
     levels: int = 15
     threshold: str = "absmax"
     factor: float = 1.0
+    code: str = ""
+    overflow: str = "saturate"
+    price: float = 0.0
     attention: bool = True
     attention_levels: int = 7
+    attention_code: str = ""
     operand_bits: int = 8
 
     def apply(self, program: Program, ctx: Context) -> Program:
@@ -43,9 +65,11 @@ class InsertEncoders(Pass):
                         x,
                         loc=op.loc,
                         code=code,
-                        grid=self.grid,
+                        grid="symmetric" if self.code else self.grid,
                         threshold=self.threshold,
                         factor=self.factor,
+                        overflow=self.overflow,
+                        price=self.price,
                     )
                 self._linear(rewriter, op, encoded[x.name])
             elif op.name == "state.append" and self.attention and isinstance(op.operands[0].type, Tensor):
@@ -60,6 +84,8 @@ class InsertEncoders(Pass):
         return rewriter.done()
 
     def _code(self) -> Code:
+        if self.code:
+            return named_code(self.code)
         if self.grid == "offset" and self.levels >= 3 and self.levels % 2:
             return Binary(self.levels)
         if self.grid == "symmetric" and self.levels >= 1:
@@ -80,7 +106,8 @@ class InsertEncoders(Pass):
         rewriter.replace(op.result, y)
 
     def _encode(self, rewriter: Rewriter, op: Op, x: Value) -> tuple[Value, Value]:
-        n, v = rewriter.op("spike.encode", x, loc=op.loc, code=Ternary(self.attention_levels))
+        code = named_code(self.attention_code) if self.attention_code else Ternary(self.attention_levels)
+        n, v = rewriter.op("spike.encode", x, loc=op.loc, code=code)
         return n, v
 
     def _cache(self, rewriter: Rewriter, op: Op) -> tuple[Value, Value]:
@@ -116,3 +143,19 @@ class InsertEncoders(Pass):
         pi, ps = rewriter.op("int.encode", weights, loc=loc, bits=self.operand_bits, signed=False)
         mixed = rewriter.one("spike.matmul", pi, v[0], loc=loc)
         rewriter.replace(op.result, rewriter.one("spike.read_matmul", mixed, ps, loc=loc))
+
+
+def named_code(text: str) -> Code:
+    """`digit_ramp:6:4:10` as the code digit_ramp{high=6, shift=4, low=10}. Raises PassError."""
+    name, *values = text.split(":")
+    names = [f.name for f in fields(CODES[name])] if name in CODES else []
+    inner = ", ".join(f"{n}={v}" for n, v in zip(names, values, strict=False))
+    try:
+        if len(values) > len(names):
+            raise IRError(f"{name} has the fields {', '.join(names)}" if names else f"there is no code '{name}'")
+        code = parse_code(f"{name}{{{inner}}}")
+    except IRError as error:
+        raise PassError(f"code={text}: {error}") from error
+    if code.lo >= 0:
+        raise PassError(f"code={text}: has no negative counts, which the symmetric grid needs")
+    return code

@@ -36,6 +36,8 @@ def select(passes: Sequence[Pass], start_from: str | None = None, stop_after: st
     for name in filter(None, (start_from, stop_after)):
         if name not in names:
             raise PassError(f"the pipeline has no pass '{name}' (it runs: {', '.join(names)})")
+    if start_from and stop_after and names.index(start_from) >= len(names) - names[::-1].index(stop_after):
+        raise PassError(f"'{start_from}' comes after '{stop_after}' in the pipeline: nothing would run")
     start = names.index(start_from) if start_from else 0
     stop = len(names) - names[::-1].index(stop_after) if stop_after else len(names)
     return list(passes[start:stop])

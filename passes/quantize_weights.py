@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..ir import GridWeight, Op, Program, Rewriter
+from ..ir import GridWeight, Op, Program, Rewriter, RowWeight
 from .base import Context, Pass, PassError
 from .graph import body_linears, heads, is_float, new_weight
 from .grids import Parts, gptq, inverse_factor, round_to_nearest
+from .rows import rows_on_one_scale
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,10 @@ class QuantizeWeights(Pass):
     """Weights of every linear onto a grid of `bits` bits, per channel (group=0) or with a scale for `group` inputs.
 
     method rtn rounds to nearest; gptq spreads rounding errors by the inputs' second moments on calibration text.
-    minimum=true gives each group a minimum as well (as Q4_1 has). The head stays float unless head_bits is given.
+    minimum=true gives each group a minimum as well (as Q4_1 has). rows=true gives each group an integer step and
+    offset on one scale a row, so that a row needs one membrane and one multiply whatever its groups; a model that
+    comes from a Q4_1 file keeps its own grid under rtn with bits=4, group=32 and either of the two. The head stays
+    float unless head_bits is given.
     """
 
     name = "quantize-weights"
@@ -27,21 +32,27 @@ class QuantizeWeights(Pass):
     bits: int = 4
     group: int = 0
     minimum: bool = False
+    rows: bool = False
     search: bool = True
     damp: float = 0.01
     head_bits: int = 0
 
     def apply(self, program: Program, ctx: Context) -> Program:
         if self.method not in ("rtn", "gptq"):
-            raise PassError(f"quantize-weights: method={self.method} is none of rtn, gptq")
-        if not 2 <= self.bits <= 8 or not (self.head_bits == 0 or 2 <= self.head_bits <= 8):
-            raise PassError("quantize-weights: bits are 2 to 8")
+            raise PassError(f"method={self.method} is none of rtn, gptq")
+        most = 7 if self.minimum else 8
+        if not 2 <= self.bits <= most or not (self.head_bits == 0 or 2 <= self.head_bits <= most):
+            raise PassError(f"bits are 2 to {most}{' beside a minimum' * self.minimum}")
+        if self.rows and (self.method != "rtn" or self.minimum or max(self.bits, self.head_bits) > 7):
+            raise PassError("rows=true goes with method=rtn, up to 7 bits, and has minima of its own")
+        if self.group < 0 or not 0 < self.damp < math.inf:
+            raise PassError("group is 0 or more, damp more than 0")
         body = [op for op in body_linears(program) if is_float(program, op)]
-        moments = _second_moments(program, ctx, body) if self.method == "gptq" else {}
+        out = heads(program) if self.head_bits else set()
         wanted = {op.result.name: self.bits for op in body}
-        if self.head_bits:
-            out = heads(program)
-            wanted.update({op.result.name: self.head_bits for op in program.ops if op.result.name in out})
+        wanted.update({op.result.name: self.head_bits for op in program.ops if op.result.name in out})
+        _check_stage(program, set(wanted))
+        moments = _second_moments(program, ctx, body) if self.method == "gptq" and body else {}
         rewriter = Rewriter(program)
         source, factor = "", None
         for op in program.ops:
@@ -51,21 +62,40 @@ class QuantizeWeights(Pass):
             ctx.progress(len(rewriter.ops), len(program.ops), "matrices quantised")
             if op.operands[0].name != source:  # matrices of one input follow each other, and share its factor
                 source = op.operands[0].name
-                factor = inverse_factor(moments[source], self.damp) if source in moments else None
+                factor = self._factor(op, moments[source]) if source in moments else None
             of, parts = self._quantised(
                 ctx.store.floats(program.weights[op.weights[0]]), wanted[op.result.name], factor
             )
             rewriter.keep(new_weight(rewriter, ctx, op, 0, of, parts))
         return rewriter.done()
 
+    def _factor(self, op: Op, moments: torch.Tensor) -> torch.Tensor:
+        try:
+            return inverse_factor(moments, self.damp)
+        except RuntimeError as error:  # torch keeps its LinAlgError out of its types
+            raise PassError(
+                f"{op.loc.module}: its inputs' moments have no inverse; give damp more than {self.damp}"
+            ) from error
+
     def _quantised(
         self, matrix: NDArray[np.float32], bits: int, factor: torch.Tensor | None
-    ) -> tuple[GridWeight, Parts]:
+    ) -> tuple[GridWeight | RowWeight, Parts]:
         out, inputs = matrix.shape
+        if self.rows:
+            rows = RowWeight(bits, self.group if 0 < self.group < inputs else inputs, (out, inputs))
+            return rows, rows_on_one_scale(matrix, rows, search=self.search)
         of = GridWeight(bits, self.group if 0 < self.group < inputs else inputs, self.minimum, (out, inputs))
         if factor is None:
             return of, round_to_nearest(matrix, of, search=self.search)
         return of, gptq(matrix, of, factor)
+
+
+def _check_stage(program: Program, wanted: set[str]) -> None:
+    """Raises PassError where this pass would leave matrices as they are without a word."""
+    if any(op.name == "spike.linear" and is_float(program, op) for op in program.ops):
+        raise PassError("spikes meet float weights already; run quantize-weights before insert-encoders")
+    if not any(op.result.name in wanted and is_float(program, op) for op in program.ops):
+        raise PassError("every matrix is quantised already; quantize once")
 
 
 def _second_moments(program: Program, ctx: Context, linears: list[Op]) -> dict[str, torch.Tensor]:

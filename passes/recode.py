@@ -43,7 +43,7 @@ class Recode(Pass):
 
         def additions(code: Code) -> float:
             # A ramp updates every membrane in every step, whether or not anything spiked: width inputs share that.
-            return float(code.spikes(n).mean()) + (code.steps / width if code.ramp else 0.0)
+            return float(code.spikes(n).mean()) + sum(code.ramps) / width
 
         fits = [old, *(c for c in self._choices(old) if c.lo <= old.lo and c.hi >= old.hi)]
         allowed = [c for c in fits if not self.max_steps or c.steps <= self.max_steps] or [old]

@@ -37,6 +37,8 @@ class Rotate(Pass):
     strict: bool = True
 
     def apply(self, program: Program, ctx: Context) -> Program:
+        if self.seed < 0:
+            raise PassError(f"seed={self.seed} must be 0 or more")
         if self.residual:
             program = self._residual(program, ctx)
         if self.heads:
@@ -134,7 +136,7 @@ class Rotate(Pass):
 def _online(rewriter: Rewriter, ctx: Context, value: Value, turn: Rotation, loc: Loc) -> Value:
     names = []
     if len(turn.factor) > 1:
-        names.append(rewriter.set_weight(ctx.store.put_float(f"rotation.{len(turn.factor)}", turn.factor)))
+        names.append(rewriter.set_weight(ctx.store.put_float(turn.name, turn.factor)))
     return rewriter.one("nn.rotate", value, weights=names, loc=loc, hadamard=turn.hadamard)
 
 

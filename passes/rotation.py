@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """x · (factor ⊗ H/√h): width = factor's size times the power of two h."""
+    """x · (factor ⊗ H/√h): width = factor's size times the power of two h; the factor comes from `seed`."""
 
     hadamard: int
     factor: NDArray[np.float32]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What the factor is called as a weight: factors of other seeds must not take each other's place."""
+        return f"rotation.{len(self.factor)}" + (f".{self.seed}" if self.seed else "")
 
     @property
     def width(self) -> int:
@@ -38,6 +44,6 @@ def rotation(width: int, seed: int) -> Rotation:
     power = width & -width
     odd = width // power
     if odd == 1:
-        return Rotation(power, np.ones((1, 1), dtype=np.float32))
+        return Rotation(power, np.ones((1, 1), dtype=np.float32), seed)
     q, r = np.linalg.qr(np.random.default_rng(seed).normal(size=(odd, odd)))
-    return Rotation(power, np.asarray(q * np.sign(np.diag(r)), dtype=np.float32))
+    return Rotation(power, np.asarray(q * np.sign(np.diag(r)), dtype=np.float32), seed)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...ir import Current, Dim, FixedWeight, FloatWeight, GridWeight, Ints, Membrane, Op, Program, Spikes, Train
+from ...ir import Current, Dim, FixedWeight, FloatWeight, Ints, Membrane, Op, Program, RowWeight, Spikes, Train
 from ...ir.types import Shape, planes
 from .constants import Constants
 
@@ -52,7 +52,10 @@ class Line:
 
     def weight(self, form: str, index: int = 0, *more: str) -> str:
         """A weight in a form of kernels/weights.py."""
-        return f"w.{form}({', '.join([repr(self.op.weights[index]), *more])})"
+        name = self.op.weights[index]
+        of = self.program.weights[name].type
+        group = [f"group={of.group}"] if isinstance(of, RowWeight) and form in ("columns", "sums") else []
+        return f"w.{form}({', '.join([repr(name), *more, *group])})"
 
     def cells(self) -> str:
         """The constant that holds the membrane planes of operand 0 over weight 0."""
@@ -95,7 +98,7 @@ MASKING = ("causal", "window", "softcap", "alibi")
 def _encode(c: Line) -> str:
     of = c.op.results[0].type
     assert isinstance(of, Spikes)
-    rule = c.attrs("grid", "levels", "threshold", "factor", "clip", "quantile", "order")
+    rule = c.attrs("grid", "levels", "threshold", "factor", "clip", "quantile", "order", "overflow", "price")
     return call("spikes.encode", c.arg(0), c.constants.segments(of.segments), **rule)
 
 
@@ -123,9 +126,9 @@ def _sum(c: Line) -> str:
 
 def _read_out(c: Line) -> str:
     cells, of, extra = c.cells(), c.program.weights[c.op.weights[0]].type, {}
-    if isinstance(of, GridWeight):
+    if "scales" in of.forms:
         extra["scales"] = c.weight("per_plane", 0, "'scales'", cells)
-        if of.minimum:
+        if "minima" in of.forms:
             extra["minima"] = c.weight("per_plane", 0, "'minima'", cells)
             extra["sums"] = c.arg(2)
     if len(c.op.weights) == 2:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from ...passes import Note, Step
@@ -83,6 +84,8 @@ def _request(args: argparse.Namespace) -> Request:
     for option in ("sequences", "length"):
         if getattr(args, option) < 2:
             raise InputError(f"--{option} {getattr(args, option)}: must be at least 2")
+    if args.check_numerics is not None and not args.check_numerics > 0:
+        raise InputError(f"--check-numerics {args.check_numerics}: must be more than 0")
     names = [n for group in args.backend or ["simulator"] for n in group.split(",") if n]
     return Request(
         model=args.model,
@@ -110,12 +113,13 @@ def _listeners(args: argparse.Namespace) -> list[Any]:
     from ...ir import print_program
 
     found = []
+    beside = sys.stderr if args.json else sys.stdout  # JSON stands alone on stdout
     if args.print_after_change:
 
         def show(step: Step) -> None:
             if step.changed:
-                print(f"// after pass {step.index + 1}, {step.ran}")
-                print(print_program(step.after))
+                print(f"// after pass {step.index + 1}, {step.ran}", file=beside)
+                print(print_program(step.after), file=beside)
 
         found.append(show)
     if args.dump_dir is not None:
@@ -133,13 +137,13 @@ def _listeners(args: argparse.Namespace) -> list[Any]:
 
         def explain(step: Step) -> None:
             if step.ran.name == args.explain:
-                _explain(step.ran.name, step.notes, step.changed)
+                _explain(step.ran.name, step.notes, step.changed, beside)
 
         found.append(explain)
     return found
 
 
-def _explain(name: str, notes: tuple[Note, ...], changed: bool) -> None:
-    print(f"{name}: {'changed the program' if changed else 'left the program as it was'}")
+def _explain(name: str, notes: tuple[Note, ...], changed: bool, to: TextIO) -> None:
+    print(f"{name}: {'changed the program' if changed else 'left the program as it was'}", file=to)
     for note in notes:
-        print(f"  {note.module or '(program)'}: {note.text}")
+        print(f"  {note.module or '(program)'}: {note.text}", file=to)

@@ -24,11 +24,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fetch, compile, answer, tell."""
-    import sys
-
     from ..artifact import open_artifact
     from ..compile import Request, compile_model
-    from ..generate import Sampling, generate, prompt_ids, stop_tokens, stream_text
+    from ..errors import InputError
+    from ..generate import Sampling, check_writes, generate, prompt_ids, stop_tokens, stream_text
     from ..ui import reporter
     from .output import print_json
     from .summary import print_summary
@@ -43,17 +42,20 @@ def run(args: argparse.Namespace) -> int:
     finally:
         ui.close()
     artifact = open_artifact(out)
+    check_writes(artifact.program, out)
     tokenizer = artifact.tokenizer()
     if tokenizer is None:
-        print("the model has no tokenizer: nothing to ask it", file=sys.stderr)
-        return 1
+        raise InputError(
+            f"{model}: has no tokenizer to read the prompt with; `sdllm-compile run {out} --ids` needs none"
+        )
     runner = artifact.runner()
     ids = prompt_ids(tokenizer, args.prompt, chat=True)
     stop = stop_tokens(artifact.manifest["generation"], tokenizer)
     answer = ""
     if not args.json:
         print(f"\n{args.prompt}\n> ", end="", flush=True)
-    for piece in stream_text(tokenizer, generate(runner, ids, Sampling(args.max_tokens), stop)):
+    context = artifact.program.meta.get("max_positions")
+    for piece in stream_text(tokenizer, generate(runner, ids, Sampling(args.max_tokens), stop, context)):
         answer += piece
         if not args.json:
             print(piece, end="", flush=True)

@@ -26,18 +26,27 @@ def run(args: argparse.Namespace) -> int:
     from ...ir import print_op, print_program
     from ..artifact import open_artifact
     from ..coverage import coverage
+    from ..errors import InputError
     from .output import print_json, print_table
     from .summary import print_summary
 
     artifact = open_artifact(args.out)
     program = artifact.program
     if args.text:
-        print(print_program(program), end="")
+        text = print_program(program)
+        if args.json:
+            print_json({"program": text})
+        else:
+            print(text, end="")
         return 0
     if args.module is not None:
-        for op in program.ops:
-            if args.module in op.loc.module:
-                print(print_op(op))
+        lines = [print_op(op) for op in program.ops if args.module in op.loc.module]
+        if not lines:
+            raise InputError(f"--module {args.module}: no op of the program has that in its module path")
+        if args.json:
+            print_json({"ops": lines})
+        else:
+            print("\n".join(lines))
         return 0
     shares = coverage(program)
     if args.json:
@@ -52,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         )
         return 0
     if args.layers:
+        if not artifact.metrics.get("layers"):
+            raise InputError(f"{args.out}: has no figures of layers (compiled with --no-measure, or without spikes)")
         rows = [
             (f["module"], f["op"], f["code"], *(f"{f[key]:.3f}" for key in _FIGURES))
             for f in artifact.metrics.get("layers", [])

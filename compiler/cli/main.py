@@ -11,13 +11,21 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-COMMANDS = ("compile", "run", "verify", "inspect", "backends", "passes", "recipes", "demo")
+COMMANDS = ("compile", "run", "eval", "verify", "inspect", "energy", "backends", "passes", "recipes", "demo")
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a call in one line, as everything else does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="sdllm-compile",
         description="Turn a Hugging Face transformer into a spike program, run it, and see what it costs.",
     )
@@ -36,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
     if given and not given[0].startswith("-") and given[0] not in COMMANDS:
+        if not any(word.startswith(("-o", "--o", "-h", "--h")) for word in given):
+            return _say(f"'{given[0]}' is no command ({', '.join(COMMANDS)}); to compile a model give -o OUT", 2)
         given.insert(0, "compile")  # `sdllm-compile MODEL -o OUT`
     args = parser().parse_args(given)
     if args.version:

@@ -22,7 +22,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     from rich.table import Table
 
     cells = [[str(cell) for cell in row] for row in rows]
-    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)
+    if title:
+        print(title)
+    if not cells:
+        return
+    table = Table(box=SIMPLE_HEAD)
     for index, column in enumerate(columns):
         numeric = bool(cells) and all(_is_number(row[index]) for row in cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
@@ -34,7 +38,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     # A pipe has no width of its own: lines there are as long as they need to be, and end where their words do.
     longest = sum(max(map(len, column)) + 4 for column in zip(columns, *cells, strict=True))
     plain = io.StringIO()
-    Console(file=plain, width=max(120, longest, len(title) + 1), highlight=False).print(table)
+    Console(file=plain, width=max(120, longest), highlight=False).print(table)
     print("\n".join(line.rstrip() for line in plain.getvalue().splitlines()))
 
 

@@ -31,15 +31,15 @@ def run(args: argparse.Namespace) -> int:
     import time
 
     from ..artifact import open_artifact
+    from ..calibration import vocabulary
     from ..errors import InputError
-    from ..generate import Sampling, generate, prompt_ids, stop_tokens, stream_text
+    from ..generate import Sampling, check_writes, generate, prompt_ids, stop_tokens, stream_text
 
     artifact = open_artifact(args.out)
-    if not artifact.program.meta.get("causal", True) or "logits" not in artifact.program.outputs:
-        raise InputError(f"{args.out}: is an encoder and does not write text; use `sdllm.load` and its runner")
+    check_writes(artifact.program, args.out)
     tokenizer = artifact.tokenizer()
     if args.ids is not None:
-        ids = _ids(args.ids)
+        ids = _ids(args.ids, vocabulary(artifact.program))
     elif tokenizer is None:
         raise InputError(f"{args.out}: has no tokenizer; give --ids")
     else:
@@ -82,13 +82,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _ids(text: str) -> list[int]:
+def _ids(text: str, rows: int) -> list[int]:
     from ..errors import InputError
 
     try:
-        return [int(part) for part in text.split(",")]
+        ids = [int(part) for part in text.split(",")]
     except ValueError as error:
         raise InputError(f"--ids {text}: give integers separated by commas") from error
+    if outside := [i for i in ids if not 0 <= i < rows]:
+        raise InputError(f"--ids: {outside[0]} is no token id of this model (0 to {rows - 1})")
+    return ids
 
 
 def _stats(artifact: Any, runner: Any) -> dict[str, float]:

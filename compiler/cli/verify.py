@@ -17,9 +17,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check; exit 1 if a check fails."""
     from ..artifact import open_artifact
+    from ..errors import InputError
     from ..verification import verify_artifact
     from .output import print_json, print_table
 
+    if args.tokens < 1:
+        raise InputError(f"--tokens {args.tokens}: must be at least 1")
     checks = verify_artifact(open_artifact(args.out), args.tokens)
     if args.json:
         print_json([{"check": c.name, "passed": c.passed, "detail": c.detail} for c in checks])

@@ -27,6 +27,10 @@ def compile(model: str, out: str | Path, **options: Any) -> Artifact:
     from sdllm.compiler.artifact import open_artifact
     from sdllm.compiler.compile import Request, compile_model
 
+    if isinstance(options.get("calibration"), str):
+        options["calibration"] = Path(options["calibration"])
+    if isinstance(options.get("backends"), str):
+        options["backends"] = (options["backends"],)
     return open_artifact(compile_model(Request(model, Path(out), **options)))
 
 

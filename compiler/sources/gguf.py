@@ -73,16 +73,24 @@ class GgufTensors(Mapping[str, Array]):
     def _state(self) -> dict[str, torch.Tensor]:
         try:
             with quiet(), mock.patch("transformers.modeling_gguf_pytorch_utils.tqdm", lambda x, **_: x):
-                model = self._class.from_pretrained(
+                model, told = self._class.from_pretrained(
                     self._path.parent,
                     gguf_file=self._path.name,
                     config=self._config,
                     dtype=torch.float32,
                     quantization_config=GgufConfig(dequantize=True),
+                    output_loading_info=True,
                 )
         except Exception as error:  # a damaged file fails anywhere in the loader
             said = " ".join(str(error).split())
             raise InputError(f"{self._path}: its tensors cannot be read: {said}") from error
+        # The loader fills what it does not find with random numbers.
+        absent = sorted({*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])})
+        if absent:
+            raise InputError(
+                f"{self._path}: {len(absent)} tensors are missing or of another shape ('{absent[0]}' …); "
+                "is the file whole?"
+            )
         state: dict[str, torch.Tensor] = model.state_dict()
         return state
 

@@ -10,8 +10,8 @@ import torch
 from ..errors import IRError
 from ..ops import size
 from ..program import Op, Program
-from ..store import Store, dequantize
-from ..types import Current, GridWeight, Tensor, Train, Type
+from ..store import Store, dequantize, integers
+from ..types import Current, GridWeight, RowWeight, Tensor, Train, Type
 from . import dense, lif, spikes
 from .kernel import KERNELS, Call, T, WeightData
 
@@ -63,7 +63,11 @@ class Interpreter:
             weight = self.program.weights[name]
             parts = self._store.get(weight)
             arrays = {k: torch.from_numpy(v).float() for k, v in parts.items() if k != "values"}
-            if not isinstance(weight.type, GridWeight) or not self._only_integers(name):
+            whole = isinstance(weight.type, GridWeight | RowWeight)
+            if isinstance(weight.type, GridWeight | RowWeight):
+                arrays["integers"] = torch.from_numpy(integers(weight.type, parts)).float()
+                del arrays["codes"]
+            if not whole or not self._only_integers(name):
                 arrays["dequantized"] = torch.from_numpy(dequantize(weight.type, parts))
             self._weights[name] = WeightData(weight.type, arrays)
         return self._weights[name]

@@ -12,7 +12,7 @@ import torch
 
 from ..codes import Code
 from ..ops.spikes import segments_of
-from ..types import GridWeight, Ints, Membrane, Plane, Segment, Spikes, planes
+from ..types import FloatWeight, Ints, Membrane, Plane, Segment, Spikes, planes
 from .kernel import Call, T, WeightData, kernel
 
 Out = tuple[T, ...]
@@ -79,10 +79,16 @@ def _encode_segment(c: Call, x: T, segment: Segment) -> tuple[T, T, T]:
         z = torch.round(-bottom / v)
     else:
         v = _threshold(c, measured, top)
+        if c.attr("overflow") == "widen":
+            v = torch.maximum(v, measured.abs().amax(-1, keepdim=True) / top)
         v = torch.where(v > _TINY, v, 1.0)
         z = torch.full_like(v, top + 1 if grid == "offset" else 0)
-    low, high = _count_range(grid, top)
-    n = torch.clamp(torch.round(u / v) + z, max(low, code.lo), min(high, code.hi))
+    if c.attr("price"):
+        edges, counts = (torch.from_numpy(part) for part in code.priced(top, c.attr("price")))
+        n = counts[torch.bucketize(u / v, edges)]
+    else:
+        low, high = _count_range(grid, top)
+        n = torch.clamp(torch.round(u / v) + z, max(low, code.lo), min(high, code.hi))
     return n.to(torch.int32), v, z.to(torch.int32)
 
 
@@ -109,28 +115,28 @@ def int_encode(c: Call) -> Out:
 def run_train(code: Code, n: T, add: Callable[[T, int], T], zero: T) -> T:
     """Drive a membrane by the train of counts n: `add(spikes, sign)` sums what the ±1 spikes of one step reach.
 
-    Additions, sign flips and doublings only. The ramp code adds spikes to a slope and the slope to the membrane.
+    Additions, sign flips and doublings only. In a ramp spikes go into a slope and the slope into the membrane.
     """
     train = torch.from_numpy(code.encode(n.numpy()))
     membrane, slope = zero.clone(), zero.clone()
-    for spikes, doublings in zip(train, code.doublings, strict=True):
+    for spikes, doublings, ramp in zip(train, code.doublings, code.ramps, strict=True):
         for _ in range(doublings):
             membrane = membrane + membrane
         if doublings:
             slope = zero.clone()
         for level in range(code.level):
             step = add(spikes > level, 1) + add(spikes < -level, -1)
-            if code.ramp:
+            if ramp:
                 slope = slope + step
             else:
                 membrane = membrane + step
-        if code.ramp:
+        if ramp:
             membrane = membrane + slope
     return membrane
 
 
 def _integers(weight: WeightData) -> T:
-    return weight.parts["codes"] if isinstance(weight.type, GridWeight) else weight.values
+    return weight.values if isinstance(weight.type, FloatWeight) else weight.parts["integers"]
 
 
 def _spikes(c: Call, index: int) -> Spikes:
@@ -163,7 +169,7 @@ def _plane_in_time(code: Code, n: T, columns: T) -> T:
 def linear(c: Call) -> Out:
     (n,) = c.operands
     weight = _integers(c.weights[0])
-    on_grid = isinstance(c.weights[0].type, GridWeight)
+    on_grid = not isinstance(c.weights[0].type, FloatWeight)
     cells = _planes(c)
     if c.in_time:
         segments = _spikes(c, 0).segments
@@ -222,9 +228,9 @@ def read_out(c: Call) -> Out:
     weight, cells = c.weights[0], _membrane_planes(c)
     groups = [p.group for p in cells]
     scaled = membrane.to(torch.float32).contiguous()  # sums of floats depend on the layout
-    if isinstance(weight.type, GridWeight):
+    if not isinstance(weight.type, FloatWeight):
         scaled = scaled * weight.parts["scales"].T[groups]
-        if weight.type.minimum:
+        if "minima" in weight.parts:
             scaled = scaled + weight.parts["minima"].T[groups] * c.operands[2].to(torch.float32)[..., None]
     y = (scaled * v[..., [p.segment for p in cells]][..., None]).sum(-2)
     return (y + c.weights[1].values if len(c.weights) == 2 else y,)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..types import ALL, SYMBOLS, Dim, FloatWeight, GridWeight, Membrane, Shape, Tensor, Type, WeightType
+from ..types import ALL, SYMBOLS, Dim, FloatWeight, GridWeight, Membrane, RowWeight, Shape, Tensor, Type, WeightType
 from .table import Args, Work, attr, broadcast, count, default, elementwise, free, op, require, size, word
 
 ACTIVATIONS = ("silu", "gelu", "gelu_tanh", "relu", "relu2", "tanh", "sigmoid", "quick_gelu")
@@ -41,7 +41,9 @@ def linear(args: Args) -> tuple[Type, ...]:
     """y = x·Wᵀ (+ b): f32[..., in] with W [out, in] -> f32[..., out]. A grid weight is read as its float values."""
     x = args.tensor(0, "f32")
     weight = args.weights[0]
-    require(isinstance(weight, FloatWeight | GridWeight) and len(weight.shape) == 2, f"{weight} is no matrix")
+    require(
+        isinstance(weight, FloatWeight | GridWeight | RowWeight) and len(weight.shape) == 2, f"{weight} is no matrix"
+    )
     require(x.shape[-1] == weight.shape[1], f"input {x} does not fit the weight {weight}")
     if len(args.weights) == 2:
         _vector(args.weights[1], weight.shape[0], "the bias")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from math import inf
 
 from ..codes import Code
 from ..types import (
@@ -11,6 +12,7 @@ from ..types import (
     GridWeight,
     Ints,
     Membrane,
+    RowWeight,
     Segment,
     Segments,
     Shape,
@@ -49,6 +51,8 @@ ENCODER = {
     "clip": word("none", "soft", "hard", default="none"),
     "quantile": default(0.0),
     "order": word("threshold_first", "clip_first", default="threshold_first"),
+    "overflow": word("saturate", "widen", default="saturate"),
+    "price": default(0.0),
 }
 
 
@@ -62,6 +66,8 @@ def encode(args: Args) -> tuple[Type, ...]:
     grid symmetric: z = 0; offset: z = N+1, unsigned codes; asymmetric: V = (max-min)/N, z = round(-min/V).
     clip soft: u = sign(x)·relu(|x| - q), hard: u = x where |x| > q, q the `quantile` of |x| of the token and segment
     (SDLLM's membrane clipping, the form a reconstruction); `order` says whether V comes before or after clipping.
+    overflow: counts beyond N saturate, or V is widened to max|x|/N for that token so that none is.
+    price, on the symmetric grid: n makes (u/V - n)² + price·spikes(n) least, instead of rounding.
     """
     x = args.tensor(0, "f32")
     width = x.shape[-1]
@@ -69,7 +75,10 @@ def encode(args: Args) -> tuple[Type, ...]:
     segments = segments_of(args.attrs["code"], int(width))
     _check_segments(segments, int(width))
     require(0.0 <= args.attrs["quantile"] < 1.0, "quantile must be 0 or more and below 1")
-    require(args.attrs["factor"] > 0.0, "factor must be positive")
+    plain = args.attrs["price"] == 0.0 and args.attrs["overflow"] == "saturate"
+    require(0.0 <= args.attrs["price"] < inf, "price must be 0 or more, and finite")
+    require(plain or args.attrs["grid"] == "symmetric", "price and widening need the symmetric grid")
+    require(0.0 < args.attrs["factor"] < inf, "factor must be positive and finite")
     require(args.attrs["levels"] >= 0, "levels must be 0 or more")
     unsigned = args.attrs["grid"] != "symmetric"
     for s in segments:
@@ -110,8 +119,8 @@ def _membrane(args: Args) -> Membrane:
 
 def _summed(weight: WeightType) -> str:
     """The dtype of a membrane that sums this weight."""
-    require(isinstance(weight, GridWeight | FloatWeight), f"{weight} is neither on a grid nor float")
-    return "i32" if isinstance(weight, GridWeight) else "f32"
+    require(isinstance(weight, GridWeight | RowWeight | FloatWeight), f"{weight} is neither on a grid nor float")
+    return "f32" if isinstance(weight, FloatWeight) else "i32"
 
 
 def _check_planes(m: Membrane, weight: WeightType) -> None:
@@ -168,7 +177,7 @@ def read_out(args: Args) -> tuple[Type, ...]:
     require(v.shape[:-1] == m.shape[:-1], f"scale {v} varies along another axis than the tokens of {m}")
     require(v.shape[-1] == len(m.starts), f"scale {v} is not one number for each segment of {m}")
     _check_planes(m, weight)
-    minimum = "minima" in weight.parts
+    minimum = "minima" in weight.forms
     require(minimum == (len(args.operands) == 3), "sums of counts are for weights with minima, and needed there")
     if minimum:
         sums = args.tensor(2, "i32")

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 from sdllm.backends.container import PROGRAM, WEIGHTS, read_program, write_program
 from sdllm.backends.tensorfile import read_tensors, write_tensors
-from sdllm.ir import Builder, FixedWeight, FloatWeight, GridWeight, IRError, Program, Store, Tensor
+from sdllm.ir import Builder, FixedWeight, FloatWeight, GridWeight, IRError, Program, RowWeight, Store, Tensor
 
 from ..ir.samples import random_weight
 
@@ -19,6 +19,7 @@ TYPES = {
     "scalar": FloatWeight((1,)),
     "grid": GridWeight(4, 2, False, (3, 5)),
     "grid.with.minima": GridWeight(3, 4, True, (7, 5)),
+    "rows": RowWeight(4, 3, (7, 5)),
     "fixed": FixedWeight(12, (3, 5)),
 }
 
@@ -50,7 +51,8 @@ def test_the_safetensors_library_reads_it(tmp_path: Path) -> None:
     write_program(tmp_path, program, store)
     tensors = load_file(tmp_path / WEIGHTS)
     minima = {f"grid.with.minima.{part}" for part in ("codes", "scales", "minima")}
-    assert tensors.keys() == minima | {"plain", "scalar", "grid.codes", "grid.scales", "fixed.codes"}
+    rows = {f"rows.{part}" for part in ("codes", "steps", "offsets", "scales")}
+    assert tensors.keys() == minima | rows | {"plain", "scalar", "grid.codes", "grid.scales", "fixed.codes"}
     ours, _ = read_tensors(tmp_path / WEIGHTS)
     for name, values in tensors.items():
         np.testing.assert_array_equal(ours[name], values)
@@ -122,6 +124,6 @@ def test_tensors_are_aligned(tmp_path: Path) -> None:
     size = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + size])
     assert size % 8 == 0
-    widths = {"F32": 4, "F16": 2, "I16": 2, "I8": 1}
+    widths = {"F32": 4, "F16": 2, "I16": 2, "I8": 1, "U8": 1}
     entries = [e for name, e in header.items() if name != "__metadata__"]
     assert all(e["data_offsets"][0] % widths[e["dtype"]] == 0 for e in entries)

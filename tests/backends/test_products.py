@@ -21,11 +21,13 @@ from sdllm.ir import (
     Bits,
     Builder,
     Code,
+    DigitRamp,
     FloatWeight,
     GridWeight,
     Ints,
     Loc,
     Ramp,
+    RowWeight,
     Segment,
     SignedBits,
     Spikes,
@@ -37,14 +39,17 @@ from sdllm.ir import (
 from ..ir.samples import random_counts, random_value, random_weight
 from .common import assert_same, refer, simulate
 
-SIGNED = [Ternary(7), Ternary(60), CSD(7), SignedBits(6), Ramp(4, 2), Ramp(16, 2), GIF(4, 3, True)]
+SIGNED = [
+    Ternary(7), Ternary(60), CSD(7), SignedBits(6), Ramp(4, 2), Ramp(16, 2), DigitRamp(3, 2, 5), GIF(4, 3, True),
+]  # fmt: skip
 UNSIGNED = [Binary(15), Bits(8), GIF(16, 1), GIF(16, 3)]
 WIDTH, OUT = 22, 19
 TOKENS = ("B", "S", WIDTH)
-WEIGHTS: dict[str, GridWeight] = {
+WEIGHTS: dict[str, GridWeight | RowWeight] = {
     "per channel": GridWeight(8, WIDTH, False, (OUT, WIDTH)),
     "grouped": GridWeight(4, 8, False, (OUT, WIDTH)),
     "with minima": GridWeight(4, 8, True, (OUT, WIDTH)),
+    "rows on one scale": RowWeight(4, 8, (OUT, WIDTH)),
 }
 
 
@@ -52,7 +57,7 @@ def test_every_code_is_here() -> None:
     assert {type(code) for code in SIGNED + UNSIGNED} == set(CODES.values())
 
 
-def product(segments: tuple[Segment, ...], of: GridWeight | FloatWeight) -> tuple[Any, Store]:
+def product(segments: tuple[Segment, ...], of: GridWeight | RowWeight | FloatWeight) -> tuple[Any, Store]:
     """ids and counts to membranes, sums (less zero points) and outputs."""
     b, store = Builder(), Store()
     b.input("ids", Tensor("i64", ("B", "S")))
@@ -69,7 +74,7 @@ def product(segments: tuple[Segment, ...], of: GridWeight | FloatWeight) -> tupl
     return b.program({"m": m, "centred": centred, "sums": sums, "y": y}), store
 
 
-def check(segments: tuple[Segment, ...], of: GridWeight | FloatWeight, out: Path) -> None:
+def check(segments: tuple[Segment, ...], of: GridWeight | RowWeight | FloatWeight, out: Path) -> None:
     program, store = product(segments, of)
     rng = np.random.default_rng(7)
     inputs = {v.name: random_value(v.type, rng) for v in program.inputs}
@@ -110,7 +115,7 @@ def test_encoded_grids(weight: str, code: Code, grid: str, tmp_path: Path) -> No
     name = b.weight(store.put("w", WEIGHTS[weight], random_weight(WEIGHTS[weight], 2)))
     n, v, z = b.op("spike.encode", x, code=code, grid=grid)
     m = b.one("spike.center", b.one("spike.linear", n, weights=[name]), z, weights=[name])
-    sums = [b.one("spike.sum", n, z, weights=[name])] if WEIGHTS[weight].minimum else []
+    sums = [b.one("spike.sum", n, z, weights=[name])] if "minima" in WEIGHTS[weight].forms else []
     y = b.one("spike.read_out", m, v, *sums, weights=[name])
     program = b.program({"n": n, "v": v, "z": z, "m": m, "y": y})
     rng = np.random.default_rng(3)

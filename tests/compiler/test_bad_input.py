@@ -87,10 +87,41 @@ def test_an_output_that_exists_is_kept(cli: Cli, tiny: Path, tmp_path: Path) -> 
     assert (tmp_path / "o" / "precious").read_text() == "mine"
 
 
-def test_a_failed_compile_keeps_what_force_would_replace(
-    cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["a model's folder", "a file", ".", "/"])
+def test_force_replaces_compiled_models_alone(
+    cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    (tmp_path / "o").mkdir()
+    """`compile MODEL -o MODEL --force` must not cost the model."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny, tmp_path / "model")
+    (tmp_path / "file").write_text("mine")
+    out = {"a model's folder": "model", "a file": "file"}.get(what, what)
+    code, _, said = cli("compile", tmp_path / "model", "-o", out, *SMALL, "--force")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "is no compiled model" in said
+    assert {p.name for p in tmp_path.iterdir()} == {"model", "file"}
+    assert (tmp_path / "model" / "model.safetensors").exists()
+
+
+def test_force_replaces_what_a_link_stands_for(cli: Cli, tiny: Path, compiled: Path, tmp_path: Path) -> None:
+    shutil.copytree(compiled, tmp_path / "real")
+    (tmp_path / "link").symlink_to("real")
+    given = ("compile", tiny, "-o", tmp_path / "link", *SMALL, "--recipe", "dense", "--no-measure")
+    assert cli(*given)[0] == 2
+    assert cli(*given, "--force")[0] == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"real", "link"}
+    assert "spike.linear" not in (tmp_path / "real" / "program.spike").read_text()
+
+
+def test_parents_made_for_a_failed_compile_go_too(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    assert cli("compile", tiny, "-o", tmp_path / "a" / "b" / "c", *SMALL, "--pipeline", "recode")[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_compile_keeps_what_force_would_replace(
+    cli: Cli, tiny: Path, compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(compiled, tmp_path / "o")
     (tmp_path / "o" / "precious").write_text("mine")
     _fail_at_write(monkeypatch, KeyboardInterrupt())
     code, _, _ = cli("compile", tiny, "-o", tmp_path / "o", *SMALL, "--force")
@@ -135,6 +166,57 @@ def test_compiled_folders_that_cannot_be_read(cli: Cli, compiled: Path, tmp_path
     assert code == 2
     assert said.count("\n") == 1
     assert str(manifest if damage == "manifest" else program) in said
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ("inspct", "out"),
+        ("compile", "model"),
+        ("run", "out"),
+        ("run", "out", "--ids", "1", "--prompt", "x"),
+        ("compile", "model", "-o", "o", "--recipe", "sdllm", "--pipeline", "rotate"),
+    ],
+)
+def test_wrong_calls_get_one_line(cli: Cli, capsys: pytest.CaptureFixture[str], call: tuple[str, ...]) -> None:
+    try:
+        code, _, said = cli(*call)
+    except SystemExit as stopped:  # what argparse does
+        code, said = stopped.code, capsys.readouterr().err
+    assert code == 2
+    assert said.startswith("sdllm-compile")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--ids", "5,99999"), ("--ids", "-1"), ("--ids", ""), ("--max-tokens", "0"), ("--temperature", "nan"),
+        ("--top-k", "-1"), ("--top-p", "1.5"), ("--seed", "-1"),
+    ],
+)  # fmt: skip
+def test_options_of_run_that_make_no_sense(cli: Cli, compiled: Path, option: str, value: str) -> None:
+    given = (option, value) if option == "--ids" else ("--ids", "1", option, value)
+    code, _, said = cli("run", compiled, *given)
+    assert code == 2
+    assert said.count("\n") == 1
+
+
+def test_encoders_do_not_write(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=32,
+    )  # fmt: skip
+    BertForMaskedLM(config).save_pretrained(tmp_path / "bert")
+    for call in (
+        ("demo", "--model", tmp_path / "bert", "--recipe", "dense", "--folder", tmp_path),
+        ("run", tmp_path / "out-dense", "--ids", "1"),
+    ):
+        code, _, said = cli(*call)
+        assert (code, said.count("\n")) == (2, 1)
+        assert "is an encoder" in said
 
 
 def test_prompts_that_do_not_fit(cli: Cli, compiled: Path) -> None:

@@ -96,6 +96,21 @@ def test_inspect_shows_text_layers_and_coverage(cli: Cli, compiled: Path) -> Non
     assert "spike.read_out" in cli("inspect", compiled, "--module", "layers.0.mlp.up")[1]
 
 
+@pytest.mark.parametrize("options", [[], ["--text"], ["--module", "mlp"], ["--layers"]])
+def test_inspect_gives_json_of_everything(cli: Cli, compiled: Path, options: list[str]) -> None:
+    assert json.loads(cli("inspect", compiled, "--json", *options)[1])
+
+
+def test_json_stands_alone_on_stdout(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    code, told, beside = cli(
+        "compile", tiny, "-o", tmp_path / "o", *SMALL, "--pipeline", "fold-norms", "--no-measure", "--json",
+        "--print-after-change", "--explain", "fold-norms",
+    )  # fmt: skip
+    assert code == 0
+    assert json.loads(told)["out"] == str(tmp_path / "o")
+    assert "// after pass 1, fold-norms" in beside
+
+
 def test_lists_are_json_too(cli: Cli) -> None:
     backends = {b["name"]: b for b in json.loads(cli("backends", "--json")[1])}
     assert {"reference", "simulator"} <= set(backends)
@@ -121,7 +136,10 @@ def test_pass_options_of_the_command_line(cli: Cli, tiny: Path, tmp_path: Path) 
     assert (half / "program.spike").read_text() == (dumps / "03-rotate.spike").read_text()
     code, _, _ = cli("compile", half, "-o", whole, *SMALL, "--start-from", "quantize-weights", "--no-measure")
     assert code == 0
-    assert json.loads((whole / "manifest.json").read_text())["pipeline"][0].startswith("quantize-weights")
+    manifest = json.loads((whole / "manifest.json").read_text())
+    assert manifest["pipeline"][0].startswith("quantize-weights")
+    assert manifest["earlier"] == ["fold-norms", "fold-scales", "rotate{strict=false}"]
+    assert "goes on from" in manifest["notes"][0]
     assert "spike.linear" in (whole / "program.spike").read_text()
 
 
@@ -172,7 +190,11 @@ def test_python_face(tiny: Path, tmp_path: Path) -> None:
     import numpy as np
     import sdllm
 
-    artifact = sdllm.compile(str(tiny), tmp_path / "o", recipe="dense", sequences=2, length=8, backends=())
+    (tmp_path / "text").write_text(TEXT)
+    artifact = sdllm.compile(
+        str(tiny), tmp_path / "o", recipe="dense", sequences=2, length=8, backends="reference",
+        calibration=str(tmp_path / "text"),
+    )  # fmt: skip
     again = sdllm.load(tmp_path / "o")
     assert again.program == artifact.program
     logits = again.runner().run(np.array([[1, 2, 3]]))["logits"]

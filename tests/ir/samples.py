@@ -24,6 +24,7 @@ from sdllm.ir import (
     Membrane,
     Program,
     Ramp,
+    RowWeight,
     Segment,
     SignedBits,
     Spikes,
@@ -46,6 +47,7 @@ GRIDS = (
     GridWeight(4, 4, False, (5, WIDTH)),
     GridWeight(4, 3, True, (5, WIDTH)),
     GridWeight(8, WIDTH, False, (5, WIDTH)),
+    RowWeight(4, 4, (5, WIDTH)),
 )
 FLOAT = FloatWeight((5, WIDTH))
 ODD_LOCS = (
@@ -73,6 +75,14 @@ def random_weight(of: WeightType, seed: int) -> dict[str, np.ndarray]:
     if isinstance(of, FixedWeight):
         return {"codes": rng.integers(-3000, 3000, of.shape).astype(np.int16)}
     low, high = of.range
+    if isinstance(of, RowWeight):
+        each = (of.shape[0], of.groups)
+        return {
+            "codes": rng.integers(low, high + 1, of.shape).astype(np.int8),
+            "steps": rng.integers(1, 256, each).astype(np.uint8),
+            "offsets": rng.integers(-3000, 3000, each).astype(np.int16),
+            "scales": rng.uniform(1e-5, 1e-4, (of.shape[0], 1)).astype(np.float32),
+        }
     parts = {
         "codes": rng.integers(low, high + 1, of.shape).astype(np.int8),
         "scales": rng.uniform(0.01, 0.1, (of.shape[0], of.groups)).astype(np.float16),
@@ -157,7 +167,7 @@ def _linear(w: World) -> None:
     m = w.one("spike.linear", n, weights=[weight])
     of = w.weights[weight].type
     v = w.value(f32("B", "S", len(segments(code))))
-    sums = [w.one("spike.sum", n, weights=[weight])] if "minima" in of.parts else []
+    sums = [w.one("spike.sum", n, weights=[weight])] if "minima" in of.forms else []
     w.one("spike.read_out", m, v, *sums, weights=[weight, w.parameter(FloatWeight((5,)))])
 
 
@@ -167,7 +177,7 @@ def _centered(w: World) -> None:
     grid = w.choose(["offset", "asymmetric"])
     n, v, z = w.op("spike.encode", w.value(f32(*TOKENS)), code=code, grid=grid)
     m = w.one("spike.center", w.one("spike.linear", n, weights=[weight]), z, weights=[weight])
-    sums = [w.one("spike.sum", n, z, weights=[weight])] if "minima" in of.parts else []
+    sums = [w.one("spike.sum", n, z, weights=[weight])] if "minima" in of.forms else []
     w.one("spike.read_out", m, v, *sums, weights=[weight])
 
 

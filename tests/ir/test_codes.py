@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from sdllm.ir import CODES, CSD, GIF, Binary, Bits, IRError, Ramp, SignedBits, Ternary, parse_code
+from sdllm.ir import CODES, CSD, GIF, Binary, Bits, DigitRamp, IRError, Ramp, SignedBits, Ternary, parse_code
 from sdllm.ir.interpreter.spikes import run_train
 
 ALL = (
@@ -15,6 +15,7 @@ ALL = (
     *(c(T) for c in (Bits, SignedBits, CSD) for T in (1, 2, 3, 5, 8, 12, 14)),
     *(GIF(L, T, s) for L in (2, 3, 16, 128) for T in (1, 2, 5) for s in (False, True)),
     *(Ramp(b, d) for b, d in ((2, 1), (2, 6), (4, 1), (4, 3), (8, 2), (16, 2), (64, 2))),
+    *(DigitRamp(*x) for x in ((1, 1, 1), (2, 3, 4), (3, 2, 5), (6, 4, 10), (4, 1, 12), (7, 6, 40))),
 )
 WIDE = (Bits(30), SignedBits(30), CSD(30), Ramp(2, 30), Ramp(8, 10))
 every = pytest.mark.parametrize("code", ALL, ids=str)
@@ -31,15 +32,15 @@ def integrate(code, train: np.ndarray) -> list[int]:
     membranes = []
     for spikes in train.reshape(code.steps, -1).T.tolist():
         membrane = slope = 0
-        for s, doublings in zip(spikes, code.doublings, strict=True):
+        for s, doublings, ramp in zip(spikes, code.doublings, code.ramps, strict=True):
             for _ in range(doublings):
                 membrane, slope = membrane + membrane, 0
             for _ in range(abs(s)):
-                if code.ramp:
+                if ramp:
                     slope += 1 if s > 0 else -1
                 else:
                     membrane += 1 if s > 0 else -1
-            membrane += slope
+            membrane += slope if ramp else 0
         membranes.append(membrane)
     return membranes
 
@@ -203,6 +204,8 @@ def test_text_form_is_forgiving_about_spaces_and_defaults() -> None:
         ("gif{L=16, T=0}", "T at least 1"),
         ("gif{L=16, T=2, signed=1}", "signed is true or false"),
         ("ramp{base=6, digits=2}", "power of two"),
+        ("digit_ramp{high=4, shift=4, low=7}", "counts are left out"),
+        ("digit_ramp{high=13, shift=4, low=9}", "high must be 1 to 12"),
         ("ramp{base=1, digits=2}", "power of two"),
         ("ramp{base=4, digits=0}", "digits at least 1"),
         ("ramp{base=64, digits=6}", "more than 30 bits"),
@@ -212,3 +215,31 @@ def test_text_form_is_forgiving_about_spaces_and_defaults() -> None:
 def test_bad_parameters_are_refused(text: str, says: str) -> None:
     with pytest.raises(IRError, match=says):
         parse_code(text)
+
+
+@pytest.mark.parametrize("code", [DigitRamp(3, 3, 6), DigitRamp(4, 2, 9)], ids=str)
+def test_digit_ramp_splits_with_the_fewest_spikes(code: DigitRamp) -> None:
+    unit, digits = 2**code.shift, CSD(code.high)
+    for n in range(code.hi + 1):
+        ways = [
+            int(digits.spikes(np.array(h))) + (n != h * unit)
+            for h in range(digits.hi + 1)
+            if abs(n - h * unit) <= code.low
+        ]
+        assert int(code.spikes(np.array(n))) == min(ways)
+
+
+@pytest.mark.parametrize("price", [0.0, 0.1, 0.5, 2.0])
+@pytest.mark.parametrize("code", [CSD(5), Ternary(9), DigitRamp(3, 3, 6), SignedBits(4)], ids=str)
+def test_priced_counts_are_the_best_there_are(code, price: float) -> None:
+    """Against all counts in turn, on a grid of inputs beyond the range as well."""
+    top = code.hi - 2
+    edges, counts = code.priced(top, price)
+    assert (np.diff(edges) > 0).all()
+    assert (np.diff(counts) > 0).all()
+    u = np.linspace(-code.hi - 3, code.hi + 3, 1501)
+    every_count = np.arange(-top, top + 1)
+    losses = (every_count - u[:, None]) ** 2 + price * code.spikes(every_count)
+    chosen = counts[np.searchsorted(edges, u.astype(np.float32))].astype(np.int64)
+    loss = (chosen - u) ** 2 + price * code.spikes(chosen)
+    np.testing.assert_allclose(loss, losses.min(axis=1), atol=1e-4)

@@ -18,6 +18,7 @@ from sdllm.ir import (
     GridWeight,
     Ints,
     Ramp,
+    RowWeight,
     Segment,
     SignedBits,
     Spikes,
@@ -28,6 +29,7 @@ from sdllm.ir import (
 )
 from sdllm.ir.interpreter import KERNELS, Call, Interpreter
 from sdllm.ir.interpreter.spikes import exact_matmul
+from sdllm.ir.store import integers
 
 from .samples import LAWS, World, f32, random_counts, random_weight, worlds
 
@@ -56,8 +58,10 @@ def spikes(draw: st.DrawFn, width: int, code: st.SearchStrategy = SIGNED) -> Spi
 
 
 @st.composite
-def grids(draw: st.DrawFn, width: int) -> GridWeight:
-    """Grids per channel and per group, groups ragged or not, with minima or not."""
+def grids(draw: st.DrawFn, width: int) -> GridWeight | RowWeight:
+    """Grids per channel and per group, groups ragged or not, with minima or not, and rows on one scale."""
+    if draw(st.integers(0, 3)) == 0:
+        return RowWeight(draw(st.integers(1, 7)), draw(st.integers(1, width + 2)), (draw(st.integers(1, 5)), width))
     minimum = draw(st.booleans())
     bits = draw(st.integers(2, 7 if minimum else 8))
     return GridWeight(bits, draw(st.integers(1, width + 2)), minimum, (draw(st.integers(1, 5)), width))
@@ -87,7 +91,7 @@ def test_linear(data: st.DataObject, width: int, seed: int) -> None:
     (a,), (b,) = in_counts.values(), in_time.values()
     assert a.dtype == b.dtype == torch.int32
     assert torch.equal(a, b)
-    codes = torch.from_numpy(random_weight(of, seed)["codes"]).to(torch.int64)
+    codes = torch.from_numpy(integers(of, random_weight(of, seed))).to(torch.int64)
     cells = planes(n.starts, of)
     assert membrane.type.planes == len(cells)
     for index, p in enumerate(cells):
@@ -119,11 +123,11 @@ def test_read_out_is_the_dequantised_product(data: st.DataObject, width: int, se
     bias = world.parameter(FloatWeight((of.shape[0],)))
     counts, scale = world.input("n", n), world.input("v", f32("B", "S", len(n.segments)))
     membrane = world.one("spike.linear", counts, weights=[weight])
-    sums = [world.one("spike.sum", counts, weights=[weight])] if "minima" in of.parts else []
+    sums = [world.one("spike.sum", counts, weights=[weight])] if "minima" in of.forms else []
     world.op("spike.read_out", membrane, scale, *sums, weights=[weight, bias])
     inputs = inputs_of(n, seed, v=torch.linspace(0.1, 1, 6 * len(n.segments)).reshape(2, 3, -1))
     (a,), (b,) = (list(r.values()) for r in both(world, inputs))
-    if isinstance(of, GridWeight):
+    if not isinstance(of, FloatWeight):
         assert torch.equal(a, b)
     per_channel = torch.cat([inputs["v"][..., [i] * (s.stop - s.start)] for i, s in enumerate(n.segments)], -1)
     floats = torch.from_numpy(world.store.floats(world.weights[weight])).double()
@@ -146,7 +150,7 @@ def test_centred_grids(data: st.DataObject, width: int, grid: str, seed: int) ->
     n, v, z = world.op("spike.encode", x, code=code, grid=grid)
     m = world.one("spike.center", world.one("spike.linear", n, weights=[weight]), z, weights=[weight])
     sums = world.one("spike.sum", n, z, weights=[weight])
-    y = world.one("spike.read_out", m, v, *([sums] if of.minimum else []), weights=[weight])
+    y = world.one("spike.read_out", m, v, *([sums] if "minima" in of.forms else []), weights=[weight])
     program = verify(world.program({"n": n, "v": v, "z": z, "m": m, "sums": sums, "y": y}))
     x_values = torch.from_numpy(np.random.default_rng(seed).standard_normal((2, 3, width))).float()
     inputs = {"ids": torch.zeros(2, 3, dtype=torch.int64), "x": x_values}
@@ -154,7 +158,7 @@ def test_centred_grids(data: st.DataObject, width: int, grid: str, seed: int) ->
     assert [k for k in a if not torch.equal(a[k], b[k])] == []
     segment = [next(i for i, s in enumerate(code) if s.start <= c < s.stop) for c in range(width)]
     centred = a["n"].to(torch.int64) - a["z"].to(torch.int64)[..., segment]
-    codes = torch.from_numpy(random_weight(of, seed)["codes"]).to(torch.int64)
+    codes = torch.from_numpy(integers(of, random_weight(of, seed))).to(torch.int64)
     for index, p in enumerate(planes(tuple(s.start for s in code), of)):
         part = centred[..., p.start : p.stop]
         assert torch.equal(a["m"][..., index, :].to(torch.int64), part @ codes[:, p.start : p.stop].T)

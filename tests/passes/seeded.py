@@ -20,7 +20,7 @@ def seeded(text: str) -> tuple[Program, Store]:
         name, of = match[1], parse_weight_type(match[2])
         random = np.random.default_rng(zlib.crc32(name.encode()))
         values = random.normal(size=of.shape).astype(np.float32) / np.sqrt(of.shape[-1])
-        if "codes" in of.parts:
+        if "codes" in of.forms:
             weight = store.put(name, of, round_to_nearest(values, of))
         else:
             weight = store.put_float(name, values)

@@ -4,14 +4,19 @@ verify and read back.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
 from sdllm.compiler.recipes import SDLLM, parse_pipeline
-from sdllm.ir import Program, Store, parse_program, print_program, verify
+from sdllm.ir import GridWeight, Program, Store, dequantize, parse_program, print_program, verify
 from sdllm.ir.interpreter import KERNELS, Call, Interpreter
 from sdllm.passes import Context, PassError, run_pipeline, select, split_pipeline
+from sdllm.passes.grids import gptq, inverse_factor, round_to_nearest
 
+from . import models
 from .models import decoder
 
 EXACT = ["fold-norms", "fold-scales", "fold-norms,rotate", "fold-norms,rotate{mlp=false,keys=false}"]
@@ -131,3 +136,56 @@ def test_a_pass_that_measures_says_it_has_nothing_to_measure() -> None:
     program, store, _ = decoder()
     with pytest.raises(PassError, match=r"pass 1, quantize-weights: .*no calibration tokens"):
         run_pipeline(program, parse_pipeline("quantize-weights{method=gptq}"), Context(store))
+
+
+@pytest.mark.parametrize("group", [48, 72, 96])
+def test_gptq_with_groups_that_no_block_divides(group: int) -> None:
+    """Blocks of 64 columns must not run past a group, whose scale is found when its first column is reached."""
+    random = torch.Generator().manual_seed(0)
+    x, w = torch.randn(400, 192, generator=random), torch.randn(8, 192, generator=random)
+    of = GridWeight(4, group, False, (8, 192))
+    factor = inverse_factor(x.T @ x, 0.01)
+
+    def error(parts: Mapping[str, np.ndarray]) -> float:
+        return float((x @ (torch.from_numpy(dequantize(of, parts)) - w).T).norm())
+
+    assert error(gptq(w.numpy(), of, factor)) < error(round_to_nearest(w.numpy(), of))
+
+
+def test_rotations_from_two_seeds_leave_each_other_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have a factor of 3 x 3: the second must not take the first one's place."""
+    monkeypatch.setattr(models, "HEAD", 12)
+    program, store, ids = decoder()
+    twice = run_pipeline(program, parse_pipeline("fold-norms,rotate,rotate{seed=1}"), Context(store, ids))
+    torch.testing.assert_close(outputs(twice, store, ids), outputs(program, store, ids), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "said"),
+    [
+        ("quantize-weights,fold-norms", "quantised already; run this before quantize-weights"),
+        ("quantize-weights,rotate{residual=false}", "quantised already; run this before quantize-weights"),
+        ("quantize-weights,quantize-weights{bits=8}", "every matrix is quantised already"),
+        ("insert-encoders,quantize-weights", "run quantize-weights before insert-encoders"),
+        ("halve-steps", "run insert-encoders first"),
+        ("recode", "run insert-encoders first"),
+        ("insert-encoders,rotate", "run"),
+        ("quantize-weights{bits=8,minimum=true}", "bits are 2 to 7 beside a minimum"),
+        ("quantize-weights{method=gptq,damp=nan}", "damp more than 0"),
+        ("quantize-weights{group=-1}", "group is 0 or more"),
+        ("rotate{seed=-1}", "seed=-1 must be 0 or more"),
+        ("rotate{seed=1,seed=2}", "'seed' is given twice"),
+        ("insert-encoders{factor=inf}", "factor must be positive and finite"),
+    ],
+)
+def test_odd_orders_and_options_are_refused(pipeline: str, said: str) -> None:
+    program, store, ids = decoder()
+    with pytest.raises(PassError, match=re.escape(said)):
+        run_pipeline(program, parse_pipeline(pipeline), Context(store, ids))
+
+
+def test_halve_steps_says_when_there_is_nothing_to_halve() -> None:
+    program, store, ids = decoder()
+    context = Context(store, ids)
+    run_pipeline(program, parse_pipeline("insert-encoders{grid=symmetric,levels=7},halve-steps"), context)
+    assert any("nothing is halved" in note.text and not note.module for note in context.notes)

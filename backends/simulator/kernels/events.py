@@ -29,8 +29,6 @@ NARROW = 16
 class Code(Protocol):
     """A spike code, as ir/codes.py has it."""
 
-    ramp: Any
-
     @property
     def steps(self) -> int: ...
     @property
@@ -41,6 +39,8 @@ class Code(Protocol):
     def level(self) -> int: ...
     @property
     def doublings(self) -> tuple[int, ...]: ...
+    @property
+    def ramps(self) -> tuple[bool, ...]: ...
     def encode(self, n: Array) -> Array: ...
 
 
@@ -163,8 +163,8 @@ def currents(train: Array, columns: Array, starts: tuple[int, ...], count: Count
 def drive(n: Array, code: Code, columns: Array, starts: Sequence[int], count: Count) -> Array:
     """Membranes after the trains of counts n int [tokens, in] have been played: [tokens, planes, out].
 
-    Before each step the membrane is doubled as often as the code says; a ramp code's spikes go into a slope, which
-    every step adds to the membrane. int32, or float32 on float columns.
+    Before each step the membrane is doubled as often as the code says; in a ramp spikes go into a slope, which every
+    step adds to the membrane. int32, or float32 on float columns.
     """
     tokens, out = n.shape[0], columns.shape[1]
     dtype = np.float32 if columns.dtype.kind == "f" else np.int32
@@ -179,19 +179,21 @@ def drive(n: Array, code: Code, columns: Array, starts: Sequence[int], count: Co
         for step in range(0, code.steps, steps_at_once):
             now = slice(step, step + steps_at_once)
             arriving = currents(train[now], columns, tuple(starts), count, step)
-            _play(membrane[some], slope, arriving, code, code.doublings[now], count)
+            _play(membrane[some], slope, arriving, code.doublings[now], code.ramps[now], count)
     count.values += n.size
     count.nonzero += int(np.count_nonzero(n))
     return membrane
 
 
-def _play(membrane: Array, slope: Array, arriving: Array, code: Code, doublings: Sequence[int], count: Count) -> None:
+def _play(
+    membrane: Array, slope: Array, arriving: Array, doublings: Sequence[int], ramps: Sequence[bool], count: Count
+) -> None:
     """Let currents [steps, ...] arrive at a membrane, step by step, in place."""
-    for current, doubled in zip(arriving, doublings, strict=True):
+    for current, doubled, ramp in zip(arriving, doublings, ramps, strict=True):
         for _ in range(doubled):
             membrane += membrane
             count.updates += membrane.size
-        if code.ramp:
+        if ramp:
             if doubled:
                 slope[:] = 0
             slope += current

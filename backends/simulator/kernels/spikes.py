@@ -85,6 +85,8 @@ def _encode_segment(
     clip: str,
     quantile: float,
     order: str,
+    overflow: str,
+    price: float,
 ) -> tuple[Array, Array, Array]:
     top = levels or ((code.hi + 1) // 2 - 1 if grid == "offset" else code.hi)
     u = _clipped(x, clip, quantile)
@@ -94,10 +96,17 @@ def _encode_segment(
         v = _usable((np.maximum(measured.max(-1, keepdims=True), 0) - low) / np.float32(top))
         z = np.rint(-low / v)
     else:
-        v = _usable(_threshold(measured, threshold, factor, top))
+        v = _threshold(measured, threshold, factor, top)
+        if overflow == "widen":
+            v = np.maximum(v, np.abs(measured).max(-1, keepdims=True) / np.float32(top))
+        v = _usable(v)
         z = np.full_like(v, top + 1 if grid == "offset" else 0)
-    least, most = (max(code.lo, -top), min(code.hi, top)) if levels else (code.lo, code.hi)
-    n = np.clip(np.rint(u / v) + z, least, most)
+    if price:
+        edges, counts = code.priced(top, price)
+        n = counts[np.searchsorted(edges, u / v)]
+    else:
+        least, most = {"symmetric": (-top, top), "offset": (0, 2 * top + 1), "asymmetric": (0, top)}[grid]
+        n = np.clip(np.rint(u / v) + z, max(least, code.lo), min(most, code.hi))
     return n.astype(np.int32), v, z.astype(np.int32)
 
 

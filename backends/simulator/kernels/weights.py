@@ -39,35 +39,47 @@ class Weights:
         """Float32 values of a weight on a grid, [out, in]."""
 
         def make() -> Array:
-            codes = self._tensors[f"{name}.codes"]
-
-            def spread(part: str) -> Array:
-                per_group = self._tensors[f"{name}.{part}"].astype(np.float32)
-                return np.repeat(per_group, group, axis=1)[:, : codes.shape[1]]
-
-            y = codes.astype(np.float32) * spread("scales")
-            return y + spread("minima") if f"{name}.minima" in self._tensors else y
+            y = self._integers(name, group).astype(np.float32) * self._spread(name, "scales", group)
+            return y + self._spread(name, "minima", group) if f"{name}.minima" in self._tensors else y
 
         return self._once(("grid", name), make)
 
-    def _integers(self, name: str) -> Array:
-        """What spikes add: codes, or the values of a float weight."""
-        return self._tensors[f"{name}.codes" if f"{name}.codes" in self._tensors else name]
+    def _spread(self, name: str, part: str, group: int) -> Array:
+        """A part that holds one number for each group, as one for each input: float32 [out, in] (or [out, 1])."""
+        values = self._tensors[f"{name}.{part}"].astype(np.float32)
+        inputs = self._tensors[f"{name}.codes"].shape[1]
+        return values if values.shape[1] == 1 else np.repeat(values, group, axis=1)[:, :inputs]
+
+    def _integers(self, name: str, group: int) -> Array:
+        """What spikes add: codes (step·code + offset where rows have one scale), or the values of a float weight."""
+        codes = self._tensors.get(f"{name}.codes")
+        if codes is None:
+            return self._tensors[name]
+        if f"{name}.steps" not in self._tensors:
+            return codes
+
+        def make() -> Array:
+            # Small integers, which float32 holds exactly.
+            step, offset = (self._spread(name, part, group) for part in ("steps", "offsets"))
+            return (codes.astype(np.float32) * step + offset).astype(np.int32)
+
+        return self._once(("integers", name), make)
 
     def codes(self, name: str) -> Array:
         """Codes of a weight in fixed point, int32."""
         return self._once(("codes", name), lambda: self._tensors[f"{name}.codes"].astype(np.int32))
 
-    def columns(self, name: str) -> Array:
+    def columns(self, name: str, group: int = 0) -> Array:
         """The transpose [in, out], so that the column a spike adds is one run of memory."""
-        return self._once(("columns", name), lambda: self._integers(name).T)
+        return self._once(("columns", name), lambda: self._integers(name, group).T)
 
-    def sums(self, name: str, cells: Sequence[Plane]) -> Array:
+    def sums(self, name: str, cells: Sequence[Plane], group: int = 0) -> Array:
         """Sum of the columns of each plane, [planes, out]: int32, or float32 of a float weight."""
-        dtype = np.float32 if self._integers(name).dtype.kind == "f" else np.int32
+        dtype = np.float32 if self._integers(name, group).dtype.kind == "f" else np.int32
 
         def make() -> Array:
-            return np.stack([self._integers(name)[:, p.start : p.stop].sum(1, dtype=dtype) for p in cells])
+            whole = self._integers(name, group)
+            return np.stack([whole[:, p.start : p.stop].sum(1, dtype=dtype) for p in cells])
 
         return self._once(("sums", name, tuple(p.start for p in cells)), make)
 

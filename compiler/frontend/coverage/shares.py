@@ -17,8 +17,8 @@ HEAD = f"""
 # What runs on spikes
 
 Share of the operations of a prefill of {TOKENS} tokens, for a Llama of SmolLM2-135M's shape after insert-encoders.
-Matrix products count multiply-adds, everything else one operation an element. What is float stays float in every recipe.
-`sdllm-compile inspect OUT` prints the same table for a compiled model.
+Matrix products count multiply-adds, everything else one operation an element. What is float stays float in every
+recipe. `sdllm-compile inspect OUT` prints the same table for a compiled model.
 
 | runs on | kind | share | why |
 |---|---|---|---|

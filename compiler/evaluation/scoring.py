@@ -1,0 +1,90 @@
+"""Log-likelihoods of continuations: longest first, padded batches, each distinct input run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...backends.interface import Runner
+from ..errors import InputError
+from .pairs import Pair
+
+BATCH_TOKENS = 2048  # of logits in memory at once: 400 MB at a vocabulary of 49,152
+
+Progress = Callable[[int, int, str], None]
+Row = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The natural logarithm of a continuation's probability, summed over its tokens, and whether each of them is the
+    likeliest at its place."""
+
+    likelihood: float
+    greedy: bool
+
+
+def score(
+    runner: Runner,
+    pairs: Sequence[Pair],
+    context: int | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    progress: Progress = lambda done, total, what: None,
+) -> list[Score]:
+    """Score every pair, in the order given.
+
+    What does not fit into `context` positions loses its oldest tokens. Pairs that need the same input, such as
+    choices of one token after one context, share one run of it. Raises InputError if a continuation alone is too long.
+    """
+    wanted: dict[Row, list[int]] = {}
+    for index, pair in enumerate(pairs):
+        wanted.setdefault(input_of(pair, context), []).append(index)
+    rows = sorted(wanted, key=lambda row: (-len(row), row))
+    found: dict[int, Score] = {}
+    done, total = 0, sum(map(len, rows))
+    for batch in _batches(rows, batch_tokens):
+        progress(done, total, "tokens")
+        for row, logits in zip(batch, _run(runner, batch), strict=True):
+            for index in wanted[row]:
+                continuation = pairs[index].continuation
+                found[index] = _score(logits[len(row) - len(continuation) : len(row)], continuation)
+        done += sum(map(len, batch))
+    return [found[index] for index in range(len(pairs))]
+
+
+def input_of(pair: Pair, context: int | None) -> Row:
+    """The tokens to run: all but the last, of which only the logits before it are needed. Raises InputError."""
+    if context is not None and len(pair.continuation) > context:
+        raise InputError(f"a continuation of {len(pair.continuation)} tokens is longer than the context, {context}")
+    whole = (*pair.context, *pair.continuation)
+    return whole[:-1] if context is None else whole[-(context + 1) : -1]
+
+
+def _batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[Sequence[Row]]:
+    """Rows, longest first, in batches that hold so many tokens with their padding (one row at least)."""
+    start = 0
+    while start < len(rows):
+        stop = start + max(1, batch_tokens // len(rows[start]))
+        yield rows[start:stop]
+        start = stop
+
+
+def _run(runner: Runner, batch: Sequence[Row]) -> NDArray[np.float32]:
+    """Logits of a batch, padded on the right; what stands in the padding is hidden, and its logits mean nothing."""
+    longest = len(batch[0])
+    ids = np.array([[*row, *(row[-1:] * (longest - len(row)))] for row in batch], dtype=np.int64)
+    lengths = np.array([len(row) for row in batch])
+    mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+    state = runner.new_state(len(batch))
+    return runner.run(ids, state, mask=None if mask.all() else mask)["logits"]
+
+
+def _score(logits: NDArray[np.float32], continuation: Sequence[int]) -> Score:
+    values = torch.log_softmax(torch.from_numpy(logits), -1)
+    tokens = torch.tensor(continuation)
+    likelihood = values.gather(-1, tokens[:, None]).double().sum().item()
+    return Score(likelihood, bool((values.argmax(-1) == tokens).all()))
