@@ -41,7 +41,8 @@ def find_scales(w: torch.Tensor, of: GridWeight, *, search: bool = True) -> Scal
     """Scales for the columns w [out, inputs] of whole groups; with `search` those of least squared error."""
     out, inputs = w.shape
     groups = -(-inputs // of.group)
-    padded = torch.nn.functional.pad(w, (0, groups * of.group - inputs)).reshape(out, groups, -1)
+    # The last group may be smaller: its last input stands in for those it lacks, so that they widen no range.
+    padded = torch.cat((w, w[:, -1:].expand(out, groups * of.group - inputs)), 1).reshape(out, groups, -1)
     low, high = of.range
     best_scale, best_minimum, best_error = None, None, None
     for share in _SHRINK if search else (1.0,):

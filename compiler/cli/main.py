@@ -16,6 +16,9 @@ from typing import NoReturn
 COMMANDS = ("compile", "run", "eval", "verify", "inspect", "energy", "backends", "passes", "recipes", "demo")
 
 
+INTERRUPTED = "interrupted; nothing half-made was left behind"
+
+
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with a call in one line, as everything else does."""
 
@@ -64,7 +67,7 @@ def guarded(args: argparse.Namespace) -> int:
     try:
         return int(args.run(args))
     except KeyboardInterrupt:
-        return _say("interrupted; nothing half-made was left behind", 130)
+        return _say(INTERRUPTED, 130)
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,9 +77,22 @@ def guarded(args: argparse.Namespace) -> int:
             return _say(f"{error.filename or 'writing'}: the disk is full; free some space", 2)
         return _say(f"{error.filename or args.command}: {error.strerror or error}", 2)
     except Exception as error:
+        if _by_interrupt(error):
+            return _say(INTERRUPTED, 130)
         if not _expected(error):
             raise
         return _say(" ".join(str(error).split()), 2)
+
+
+def _by_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: lazy imports of other packages turn it into one of their own."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _expected(error: Exception) -> bool:

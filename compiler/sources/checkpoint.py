@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..errors import InputError
+from .json_file import read_json
 from .source import Array, finite
 
 
@@ -52,8 +53,6 @@ class Checkpoint(Mapping[str, Array]):
 
 def find_checkpoint(folder: Path) -> CheckpointFiles:
     """The safetensors of a folder. Raises InputError for missing shards, damaged files and pickles."""
-    from .folder import read_json
-
     indexes = sorted(folder.glob("*.safetensors.index.json"))
     if indexes:
         listed = read_json(indexes[0]).get("weight_map")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from ..errors import InputError
 from .checkpoint import Checkpoint, find_checkpoint
+from .json_file import read_json
 from .names import resolve_names
 from .refuse import refuse_raw
 from .skeleton import build_skeleton, quiet
@@ -54,19 +54,6 @@ def open_folder(path: Path, *, trust_remote_code: bool = False, origin: Mapping[
         aliases=names.aliases,
         unused=names.unused,
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises InputError where it is missing or not one."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path.parent}: has no {path.name}; give a folder that transformers saved") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: is not readable as JSON ({error}); download it again") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: holds no JSON object; download it again")
-    return found
 
 
 def _config(path: Path, trust_remote_code: bool) -> PreTrainedConfig:

@@ -209,3 +209,27 @@ def test_the_membrane_wraps_as_the_reference_does(tmp_path: Path) -> None:
     want = refer(program, Store(), inputs)[0]
     assert (2**15 - 1) * CSD(20).hi * 4 != int(want["m"].flat[0])
     assert_same(simulate(program, Store(), tmp_path, inputs)[0], want)
+
+
+@pytest.mark.parametrize(
+    "rule", [{"price": 0.3}, {"overflow": "widen"}, {"price": 2.0, "overflow": "widen", "levels": 9}], ids=str
+)
+@pytest.mark.parametrize("code", [CSD(5), DigitRamp(3, 2, 5)], ids=str)
+def test_priced_and_widened_encoders(code: Code, rule: dict[str, Any], tmp_path: Path) -> None:
+    """Counts chosen by rate and distortion, and tokens with outliers, come out alike."""
+    b = Builder()
+    b.input("ids", Tensor("i64", ("B", "S")))
+    x = b.input("x", Tensor("f32", TOKENS))
+    n, v = b.op("spike.encode", x, code=code, threshold="mean", factor=0.25, **rule)
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(2, 3, WIDTH)).astype(np.float32)
+    values[0, 1, 2] = 90.0
+    inputs = {"ids": torch.zeros(2, 3, dtype=torch.int64), "x": torch.from_numpy(values)}
+    program = b.program({"n": n, "v": v})
+    got, _ = simulate(program, Store(), tmp_path, inputs)
+    want, _ = refer(program, Store(), inputs)
+    assert_same(got, want)
+    top = rule.get("levels", code.hi)
+    assert np.abs(got["n"]).max() <= top
+    lost = np.abs(got["n"] * got["v"] - values)[0, 1, 2]
+    assert (lost <= got["v"][0, 1, 0]) == (rule.get("overflow") == "widen")

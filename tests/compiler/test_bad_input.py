@@ -149,6 +149,15 @@ def test_ctrl_c(cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_inside_a_lazy_import(cli: Cli, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers raises an error of its own where an import of it is interrupted."""
+    wrapped = ModuleNotFoundError("Could not import module 'X'")
+    wrapped.__cause__ = KeyboardInterrupt()
+    _fail_at_write(monkeypatch, wrapped)
+    code, _, said = cli("compile", tiny, "-o", tmp_path / "o", *SMALL)
+    assert (code, said.count("\n")) == (130, 1)
+
+
 @pytest.mark.parametrize("damage", ["version", "truncated", "op version", "manifest"])
 def test_compiled_folders_that_cannot_be_read(cli: Cli, compiled: Path, tmp_path: Path, damage: str) -> None:
     folder = Path(shutil.copytree(compiled, tmp_path / "c"))
