@@ -34,7 +34,7 @@ def fire(c: Call) -> Out:
 @kernel("lif.linear")
 def linear(c: Call) -> Out:
     train, weight = c.operands[0], c.weights[0].parts["codes"]
-    summed = exact_matmul(train, weight.T, weight.shape[1])
+    summed = exact_matmul(train, weight.T)
     return (summed + c.weights[1].parts["codes"].to(torch.int32) if len(c.weights) == 2 else summed,)
 
 
@@ -42,14 +42,14 @@ def linear(c: Call) -> Out:
 def coincide(c: Call) -> Out:
     q, k, mask = c.operands
     k = k.repeat_interleave(q.shape[2] // k.shape[2], 2)
-    counts = exact_matmul(q, k.transpose(3, 4), q.shape[-1])
+    counts = exact_matmul(q, k.transpose(3, 4))
     return (counts * visible(mask, q.shape[3], c.attr("causal"), 0).to(torch.int32),)
 
 
 @kernel("lif.gather")
 def gather(c: Call) -> Out:
     a, v = c.operands
-    return (exact_matmul(a, v.repeat_interleave(a.shape[2] // v.shape[2], 2), a.shape[-1]),)
+    return (exact_matmul(a, v.repeat_interleave(a.shape[2] // v.shape[2], 2)),)
 
 
 @kernel("lif.reshape")

@@ -20,12 +20,13 @@ Out = tuple[T, ...]
 _TINY = 1e-30
 
 
-def exact_matmul(a: T, b: T, width: int) -> T:
-    """Product of integer-valued tensors over an inner axis of that width, as int32.
+def exact_matmul(a: T, b: T) -> T:
+    """Product of integer-valued tensors, as int32.
 
     Floats carry it where they are exact. What leaves 32 bits wraps around, as it does when a membrane is added to.
     """
-    bound = float(a.abs().max() if a.numel() else 0) * float(b.abs().max() if b.numel() else 0) * width
+    # No partial sum, in whatever order, is larger than a row's sum of magnitudes times the largest other factor.
+    bound = float(a.abs().sum(-1).max()) * float(b.abs().max()) if a.numel() and b.numel() else 0.0
     dtype = torch.float32 if bound < 2**24 else torch.float64 if bound < 2**53 else torch.int64
     return torch.matmul(a.to(dtype), b.to(dtype)).to(torch.int64).to(torch.int32)
 
@@ -188,12 +189,12 @@ def linear(c: Call) -> Out:
 def _integer_planes(n: T, weight: T, cells: Sequence[Plane]) -> T:
     widths = {p.stop - p.start for p in cells}
     if len(widths) > 1:
-        parts = [exact_matmul(n[..., p.start : p.stop], weight[:, p.start : p.stop].T, p.stop - p.start) for p in cells]
+        parts = [exact_matmul(n[..., p.start : p.stop], weight[:, p.start : p.stop].T) for p in cells]
         return torch.stack(parts, dim=-2)
     (width,) = widths
     tokens = n.reshape(-1, len(cells), width).transpose(0, 1)
     columns = weight.reshape(weight.shape[0], len(cells), width).permute(1, 2, 0)
-    product = exact_matmul(tokens, columns, width)
+    product = exact_matmul(tokens, columns)
     return product.transpose(0, 1).reshape(*n.shape[:-1], len(cells), weight.shape[0])
 
 
@@ -247,7 +248,7 @@ def matmul(c: Call) -> Out:
     if c.attr("transpose"):
         n = n.transpose(2, 3)
     if not c.in_time:
-        return (exact_matmul(a, n, a.shape[-1]).unsqueeze(-2),)
+        return (exact_matmul(a, n).unsqueeze(-2),)
     code = _spikes(c, 1).code
     batch, heads, new, _ = a.shape
     made = torch.zeros(batch, heads, new, n.shape[3], dtype=torch.int32)

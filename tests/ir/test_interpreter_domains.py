@@ -246,7 +246,7 @@ def test_membranes_wrap_at_32_bits_in_both_domains() -> None:
 def test_exact_matmul(seed: int, size: int, width: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = rng.integers(-size, size + 1, (3, width)), rng.integers(-(2**15), 2**15, (width, 2))
-    got = exact_matmul(torch.from_numpy(a), torch.from_numpy(b), width)
+    got = exact_matmul(torch.from_numpy(a), torch.from_numpy(b))
     assert np.array_equal(got.numpy(), (a @ b).astype(np.int32))
 
 
