@@ -27,6 +27,9 @@ FORMAT = 1
 # Outside the promise that the same inputs give the same bytes.
 _UNSIGNED = (MANIFEST, MACHINE)
 
+# What every manifest of this format has, and other code relies on.
+_KEYS = ("source", "generation", "pipeline", "backends", "tokenizer", "files")
+
 
 @contextlib.contextmanager
 def building(out: Path, *, force: bool = False) -> Iterator[Path]:
@@ -122,10 +125,9 @@ class Artifact:
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
-        """What was measured when it was compiled; empty if nothing was."""
+        """What was measured when it was compiled; empty if nothing was. Raises InputError if the file is damaged."""
         path = self.folder / METRICS
-        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return found
+        return _read_json(path) if path.exists() else {}
 
     def tokenizer(self) -> Any | None:
         """The Hugging Face tokenizer, or None where the source had none."""
@@ -153,12 +155,22 @@ def open_artifact(path: Path) -> Artifact:
     """A compiled model. Raises InputError if there is none at that path, or of another format."""
     if not is_artifact(path):
         raise InputError(f"{path}: is no compiled model (it has no {MANIFEST} and {PROGRAM}); compile one first")
-    try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path / MANIFEST}: cannot be read ({error}); compile the model again") from error
+    manifest = _read_json(path / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise InputError(
             f"{path / MANIFEST}: format {manifest.get('format')}, this sdllm reads {FORMAT}; compile the model again"
         )
+    missing = [key for key in _KEYS if key not in manifest]
+    if missing:
+        raise InputError(f"{path / MANIFEST}: has no '{missing[0]}'; compile the model again")
     return Artifact(path, manifest)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); compile the model again") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: holds no JSON object; compile the model again")
+    return found

@@ -109,13 +109,7 @@ def compile_model(request: Request, ui: Quiet | None = None) -> Path:
         with ui.stage("calibration text"):
             calibration = _calibration(request, model, ui)
         context = Context(model.store, calibration.tokens, request.seed, progress=ui.progress)
-        if model.unused:
-            context.note(
-                "", f"{len(model.unused)} tensors of the checkpoint have no place in the model: {model.unused[0]} …"
-            )
-        if model.earlier:
-            done = f"{Path(request.model).name}, after {', '.join(model.earlier)}"
-            context.note("", f"goes on from {done}; 'source' below means that program")
+        _note_origin(request, model, context)
         program = _rewrite(request, model, passes, context, calibration, ui)
         for name, target in targets.items():
             reasons = target.supports(program)
@@ -133,6 +127,19 @@ def compile_model(request: Request, ui: Quiet | None = None) -> Path:
         write_json(folder / MANIFEST, _manifest(request, model, passes, calibration, emitted, context.notes, folder))
         write_json(folder / MACHINE, _machine(ui))
     return request.out
+
+
+def _note_origin(request: Request, model: Model, context: Context) -> None:
+    """What a user should know of the model before any pass ran."""
+    if model.unused:
+        context.note(
+            "", f"{len(model.unused)} tensors of the checkpoint have no place in the model: {model.unused[0]} …"
+        )
+    if fixed := model.program.meta.get("rope_length"):
+        context.note("", f"rotary positions, which change with length here, are fixed as for {fixed} tokens")
+    if model.earlier:
+        done = f"{Path(request.model).name}, after {', '.join(model.earlier)}"
+        context.note("", f"goes on from {done}; 'source' below means that program")
 
 
 def _calibration(request: Request, model: Model, ui: Quiet) -> Calibration:

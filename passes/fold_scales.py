@@ -49,7 +49,8 @@ class FoldScales(Pass):
         users, makers = program.users(), program.producers()
         module = reader.loc.module
         while True:
-            if len(users[value.name]) != 1 or value in program.outputs.values():
+            reads = [o for user in users[value.name] for o in user.operands if o.name == value.name]
+            if len(reads) != 1 or value in program.outputs.values():
                 ctx.note(module, f"scale {by:g} kept: {value} has other readers")
                 return False
             op = makers.get(value.name)

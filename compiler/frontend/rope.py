@@ -18,6 +18,8 @@ def fix_rope(model: PreTrainedModel, rope_length: int | None) -> int | None:
     for `rope_length`. `dynamic` rescales with length: it takes the frequencies for `rope_length` and raises
     InputError without one. Other types are fixed already. Gives the length they were fixed at, None if none was.
     """
+    if rope_length is not None and rope_length < 1:
+        raise InputError(f"rope_length {rope_length}: must be at least 1")
     fixed: list[int] = []
     for module in model.modules():
         kinds = getattr(module, "rope_type", None)

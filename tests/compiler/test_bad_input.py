@@ -234,3 +234,15 @@ def test_prompts_that_do_not_fit(cli: Cli, compiled: Path) -> None:
     assert cli("run", compiled, "--ids", "1,x")[0] == 2
     assert cli("run", compiled, "--ids", "1", "--backend", "onnx")[0] == 2
     assert cli("run", compiled / "simulator", "--ids", "1")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("manifest.json", "[]"), ("manifest.json", '{"format": 1}'), ("manifest.json", "{"), ("metrics.json", "{")],
+)
+def test_damaged_json_of_a_compiled_folder(cli: Cli, compiled: Path, tmp_path: Path, file: str, text: str) -> None:
+    folder = Path(shutil.copytree(compiled, tmp_path / "c"))
+    (folder / file).write_text(text)
+    code, _, said = cli("inspect", folder)
+    assert (code, said.count("\n")) == (2, 1)
+    assert str(folder / file) in said

@@ -152,6 +152,19 @@ def test_check_numerics_stops_and_names_a_module(cli: Cli, tiny: Path, tmp_path:
     assert not (tmp_path / "o").exists()
 
 
+def test_a_length_that_rotary_positions_are_fixed_at_is_said(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    import shutil
+
+    model = Path(shutil.copytree(tiny, tmp_path / "model"))
+    config = json.loads((model / "config.json").read_text())
+    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    (model / "config.json").write_text(json.dumps({**config, "rope_parameters": rope}))
+    given = ("compile", model, "-o", tmp_path / "o", *SMALL, "--recipe", "dense", "--no-measure", "--rope-length", 80)
+    code, told, _ = cli(*given)
+    assert code == 0
+    assert "fixed as for 80 tokens" in told
+
+
 def test_calibration_from_a_file(cli: Cli, tiny: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text(TEXT)

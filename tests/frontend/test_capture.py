@@ -111,6 +111,12 @@ def test_longrope_is_fixed_at_one_length(subject_of: Prepare) -> None:
     assert "rope_length" not in subject_of(FAMILY["Llama, rope yarn"]).program.meta
 
 
+@pytest.mark.parametrize("length", [0, -5])
+def test_a_length_to_fix_rope_at_is_positive(length: int) -> None:
+    with pytest.raises(InputError, match="must be at least 1"):
+        capture(llama(), rope_length=length)
+
+
 def test_capture_needs_no_weights() -> None:
     """A large model is captured by its config; nothing of its 2 GB is ever made."""
     config = LlamaConfig(num_hidden_layers=1, hidden_size=8192, intermediate_size=28672, num_attention_heads=64)

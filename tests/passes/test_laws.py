@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sdllm.compiler.recipes import SDLLM, parse_pipeline
-from sdllm.ir import GridWeight, Program, Store, dequantize, parse_program, print_program, verify
+from sdllm.ir import Builder, GridWeight, Program, Store, Tensor, dequantize, parse_program, print_program, verify
 from sdllm.ir.interpreter import KERNELS, Call, Interpreter
 from sdllm.passes import Context, PassError, run_pipeline, select, split_pipeline
 from sdllm.passes.grids import gptq, inverse_factor, round_to_nearest
@@ -189,3 +189,19 @@ def test_halve_steps_says_when_there_is_nothing_to_halve() -> None:
     context = Context(store, ids)
     run_pipeline(program, parse_pipeline("insert-encoders{grid=symmetric,levels=7},halve-steps"), context)
     assert any("nothing is halved" in note.text and not note.module for note in context.notes)
+
+
+def test_a_scale_stays_where_its_value_is_read_twice() -> None:
+    """Attention whose queries are its keys: a scale folded into the one projection would count twice."""
+    build, store = Builder(), Store()
+    ids = build.input("ids", Tensor("i64", ("B", "S")))
+    mask = build.input("mask", Tensor("i64", ("B", "P+S")))
+    table, matrix = (build.weight(store.put_float(n, np.random.default_rng(0).normal(size=(8, 8)))) for n in "ew")
+    x = build.one("nn.linear", build.one("nn.embed", ids, weights=[table]), weights=[matrix])
+    split = build.one("nn.permute", build.one("nn.reshape", x, shape=("B", "S", 2, 4)), axes=(0, 2, 1, 3))
+    whole = build.one("state.append", split, state=build.state("kv", Tensor("f32", ("B", 2, "P", 4))), axis=2)
+    mixed = build.one("nn.attend", split, whole, whole, mask, scale=0.25)
+    program = verify(build.program({"logits": mixed}, {"causal": True}))
+    tokens = np.arange(6).reshape(1, 6)
+    after = run_pipeline(program, parse_pipeline("fold-scales"), Context(store, tokens))
+    torch.testing.assert_close(outputs(after, store, tokens), outputs(program, store, tokens))
