@@ -27,6 +27,13 @@ class Share:
     operations: int
     share: float
     reason: str
+    multiplies: bool
+
+
+def spiking_share(shares: list[Share]) -> float:
+    """Share of the multiply-adds of matrix products that run on spikes."""
+    products = [s for s in shares if s.multiplies]
+    return sum(s.operations for s in products if s.spiking) / (sum(s.operations for s in products) or 1)
 
 
 def coverage(program: Program, tokens: int = 1024) -> list[Share]:
@@ -35,18 +42,18 @@ def coverage(program: Program, tokens: int = 1024) -> list[Share]:
     Elementwise work (norms, softmax, activation functions, read-out) counts one operation an element.
     """
     dims = {"B": 1, "S": tokens, "P": 0}
-    totals: dict[tuple[str, bool, str], int] = {}
+    totals: dict[tuple[str, bool, str, bool], int] = {}
     out = heads(program)
     for op in program.ops:
         work = OPS[op.name].cost(args_of(program, op), tuple(r.type for r in op.results), dims)
         if work.macs:
-            key = _multiplying(op, op.result.name in out)
+            key = (*_multiplying(op, op.result.name in out), True)
             totals[key] = totals.get(key, 0) + work.macs
         if work.elementwise:
-            key = _elementwise(op)
+            key = (*_elementwise(op), False)
             totals[key] = totals.get(key, 0) + work.elementwise
     everything = sum(totals.values()) or 1
-    shares = [Share(kind, on, n, n / everything, why) for (kind, on, why), n in totals.items()]
+    shares = [Share(kind, on, n, n / everything, why, macs) for (kind, on, why, macs), n in totals.items()]
     return sorted(shares, key=lambda s: (-s.operations, s.kind))
 
 

@@ -30,7 +30,9 @@ class ClipMembranes(Pass):
 
     def apply(self, program: Program, ctx: Context) -> Program:
         if self.form not in ("auto", "soft", "hard", "saturate"):
-            raise PassError(f"clip-membranes: form={self.form} is none of auto, soft, hard, saturate")
+            raise PassError(f"form={self.form} is none of auto, soft, hard, saturate")
+        if self.rows < 1:
+            raise PassError(f"rows={self.rows}: must be at least 1")
         chosen = self._measured(program, ctx) if self.form == "auto" else {}
         rewriter = Rewriter(program)
         for op in program.ops:

@@ -51,6 +51,8 @@ class InsertEncoders(Pass):
     operand_bits: int = 8
 
     def apply(self, program: Program, ctx: Context) -> Program:
+        if any(op.name == "spike.encode" for op in program.ops):
+            raise PassError("the program has encoders already; insert them once")
         code = self._code()
         body = {op.result.name for op in body_linears(program)}
         rewriter = Rewriter(program)
@@ -90,7 +92,7 @@ class InsertEncoders(Pass):
             return Binary(self.levels)
         if self.grid == "symmetric" and self.levels >= 1:
             return Ternary(self.levels)
-        raise PassError("insert-encoders: grid is offset with odd levels (15: four bits), or symmetric")
+        raise PassError("grid is offset with odd levels (15: four bits), or symmetric")
 
     def _linear(self, rewriter: Rewriter, op: Op, encoded: tuple[Value, ...]) -> None:
         n, v, *zero = encoded

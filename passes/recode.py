@@ -29,9 +29,15 @@ class Recode(Pass):
     rows: int = 256
 
     def apply(self, program: Program, ctx: Context) -> Program:
-        ops = [op for op in program.ops if op.name == "spike.encode" and isinstance(op.attrs["code"], Code)]
-        if not ops:
-            raise PassError("recode: the program has no encoders; run insert-encoders first")
+        encoders = [op for op in program.ops if op.name == "spike.encode" and isinstance(op.attrs["code"], Code)]
+        if not encoders:
+            raise PassError("the program has no encoders; run insert-encoders first")
+        if self.rows < 1:
+            raise PassError(f"rows={self.rows}: must be at least 1")
+        ops = [op for op in encoders if not op.attrs["price"]]
+        for op in encoders:
+            if op.attrs["price"]:
+                ctx.note(op.loc.module, f"{op.attrs['code']} kept: its counts were chosen by the spikes of that code")
         inputs = sample_inputs(program, ctx, ops, self.rows)
         codes = {op.result.name: self._best(ctx, op, inputs[op.result.name]) for op in ops}
         return _recoded(program, codes)

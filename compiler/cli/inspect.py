@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ...ir import print_op, print_program
     from ..artifact import open_artifact
-    from ..coverage import coverage
+    from ..coverage import coverage, spiking_share
     from ..errors import InputError
     from .output import print_json, print_table
     from .summary import print_summary
@@ -74,4 +74,5 @@ def run(args: argparse.Namespace) -> int:
     print_table(
         "coverage, by share of operations in a prefill of 1024 tokens", ("", "kind", "share", ""), rows_of_shares
     )
+    print(f"of the multiply-adds alone, {spiking_share(shares):.1%} run on spikes")
     return 0

@@ -205,3 +205,20 @@ def test_a_scale_stays_where_its_value_is_read_twice() -> None:
     tokens = np.arange(6).reshape(1, 6)
     after = run_pipeline(program, parse_pipeline("fold-scales"), Context(store, tokens))
     torch.testing.assert_close(outputs(after, store, tokens), outputs(program, store, tokens))
+
+
+def test_recode_leaves_priced_encoders_alone() -> None:
+    """Their counts were chosen by the spikes of the code they have; another code would choose others."""
+    program, store, ids = decoder()
+    pipeline = "insert-encoders{code=ternary:7,price=0.5,attention_code=csd:4}"
+    spiking = run_pipeline(program, parse_pipeline(pipeline), Context(store, ids))
+    context = Context(store, ids)
+    recoded = run_pipeline(spiking, parse_pipeline("recode"), context)
+    torch.testing.assert_close(outputs(recoded, store, ids), outputs(spiking, store, ids))
+    assert any("chosen by the spikes" in note.text for note in context.notes)
+
+
+def test_encoders_are_inserted_once() -> None:
+    program, store, ids = decoder()
+    with pytest.raises(PassError, match="pass 2, insert-encoders: the program has encoders already"):
+        run_pipeline(program, parse_pipeline("insert-encoders,insert-encoders"), Context(store, ids))
