@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ...backends.interface import Runner
+from ...backends.reference import ReferenceRunner
 from ...ir import Program
 from ..artifact import MANIFEST, is_artifact, open_artifact, sha256
 from ..compile import Request, load_model
 from ..errors import InputError
 from ..ui import Quiet
-from .source_runner import SourceRunner
 
 # The backend of a compiled folder where none is named: what every other is held to, and fast enough for a data set.
 REFERENCE = "reference"
@@ -81,7 +81,7 @@ def _source(where: Where, ui: Quiet) -> Subject:
     model = load_model(request, ui)
     context = _checked(where, model.program, model.tokenizer)
     identity = {"name": str(model.source.get("name")), "source": dict(model.source)}
-    runner = SourceRunner(model.program, model.store)
+    runner = ReferenceRunner(model.program, model.store)
     return Subject(runner, model.tokenizer, context, "source", None, identity, model.generation)
 
 
