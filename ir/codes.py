@@ -82,7 +82,7 @@ class Code(ABC):
         """Counts chosen by rate and distortion together: the n that makes (n - u)² + price·spikes(n) least.
 
         Gives edges [k-1] and counts [k] within -top … top, both ascending: u between edges i-1 and i (the upper one
-        included) takes count i. Some counts are never best and are left out. (Reconstruction; ours.)
+        included) takes count i. Some counts are never best and are left out. (Ours.)
         """
         return _envelope(self, max(self.lo, -top), min(self.hi, top), price)
 

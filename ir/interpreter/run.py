@@ -63,11 +63,10 @@ class Interpreter:
             weight = self.program.weights[name]
             parts = self._store.get(weight)
             arrays = {k: torch.from_numpy(v).float() for k, v in parts.items() if k != "values"}
-            whole = isinstance(weight.type, GridWeight | RowWeight)
             if isinstance(weight.type, GridWeight | RowWeight):
                 arrays["integers"] = torch.from_numpy(integers(weight.type, parts)).float()
                 del arrays["codes"]
-            if not whole or not self._only_integers(name):
+            if "integers" not in arrays or not self._only_integers(name):
                 arrays["dequantized"] = torch.from_numpy(dequantize(weight.type, parts))
             self._weights[name] = WeightData(weight.type, arrays)
         return self._weights[name]
