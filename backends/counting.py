@@ -18,6 +18,8 @@ from .interface import SpikeCount
 
 Array = NDArray[Any]
 
+_MANY = 1 << 16  # distinct counts beyond which a table of them would be larger than what it saves
+
 # The products that spikes drive, and which operand the spikes are.
 DRIVEN: dict[str, int] = {
     "spike.linear": 0,
@@ -58,7 +60,7 @@ def segment_count(segment: Segment, n: Array, fan_out: int, targets: int) -> Spi
 
     Equal counts have equal trains, so one train for each distinct count tells all.
     """
-    values, times = np.unique(n, return_counts=True)
+    values, times = _distinct(n)
     by_step = np.abs(segment.code.encode(values).astype(np.int64)) @ times
     per_cell = sum(segment.code.doublings) + sum(segment.code.ramps)
     spikes = int(by_step.sum())
@@ -66,6 +68,16 @@ def segment_count(segment: Segment, n: Array, fan_out: int, targets: int) -> Spi
         "", "", "", n.size, spikes, int(np.count_nonzero(n)), spikes * fan_out,
         updates=targets * per_cell, steps=tuple(by_step.tolist()),
     )  # fmt: skip
+
+
+def _distinct(n: Array) -> tuple[Array, Array]:
+    """The distinct counts and how often each is there."""
+    low, high = int(n.min(initial=0)), int(n.max(initial=0))
+    if high - low > _MANY:
+        return np.unique(n, return_counts=True)
+    times = np.bincount((n - low).ravel(), minlength=1)
+    (seen,) = times.nonzero()
+    return seen + low, times[seen]
 
 
 def total(first: SpikeCount, *others: SpikeCount) -> SpikeCount:

@@ -15,7 +15,7 @@ from ..errors import InputError
 from .scoring import Progress
 
 WINDOW = 2048
-_CHUNK = 256  # positions whose log-probabilities are in memory at once
+_CHUNK = 256  # positions run at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,20 @@ def windows(ids: Sequence[int], length: int, limit: int | None, where: str) -> N
 def losses(
     runner: Runner, tokens: NDArray[np.int64], progress: Progress = lambda done, total, what: None
 ) -> list[float]:
-    """-log p summed over the tokens of each window but its first, which nothing predicts."""
+    """-log p summed over the tokens of each window but its first, which nothing predicts.
+
+    A window is run in chunks, each after the past that the ones before it left: attention then reads what is causal
+    and little more, which is several times faster than one call.
+    """
     found = []
     for index, window in enumerate(tokens):
         progress(index, len(tokens), "windows")
-        logits = torch.from_numpy(runner.run(window[None], runner.new_state(1))["logits"][0, :-1])
-        following = torch.from_numpy(window[1:])
-        chunks = [slice(start, start + _CHUNK) for start in range(0, len(following), _CHUNK)]
-        found.append(sum(-_likelihood(logits[chunk], following[chunk]) for chunk in chunks))
+        state, loss = runner.new_state(1), 0.0
+        for start in range(0, len(window) - 1, _CHUNK):
+            stop = min(start + _CHUNK, len(window) - 1)
+            logits = torch.from_numpy(runner.run(window[None, start:stop], state)["logits"][0])
+            loss -= _likelihood(logits, torch.from_numpy(window[start + 1 : stop + 1]))
+        found.append(loss)
     return found
 
 

@@ -65,6 +65,7 @@ class Interpreter:
             arrays = {k: torch.from_numpy(v).float() for k, v in parts.items() if k != "values"}
             if isinstance(weight.type, GridWeight | RowWeight):
                 arrays["integers"] = torch.from_numpy(integers(weight.type, parts)).float()
+                arrays["tops"] = arrays["integers"].abs().amax(0)
                 del arrays["codes"]
             if "integers" not in arrays or not self._only_integers(name):
                 arrays["dequantized"] = torch.from_numpy(dequantize(weight.type, parts))

@@ -18,17 +18,20 @@ from .kernel import Call, T, WeightData, kernel
 Out = tuple[T, ...]
 
 _TINY = 1e-30
+_CELLS = 1 << 16
 
 
-def exact_matmul(a: T, b: T) -> T:
-    """Product of integer-valued tensors, as int32.
+def exact_matmul(a: T, b: T, tops: T | None = None) -> T:
+    """Product of integer-valued tensors, as int32; `tops`, where they are known, are the largest |b| of its last axis.
 
     Floats carry it where they are exact. What leaves 32 bits wraps around, as it does when a membrane is added to.
     """
-    # No partial sum, in whatever order, is larger than a row's sum of magnitudes times the largest other factor.
-    bound = float(a.abs().sum(-1).max()) * float(b.abs().max()) if a.numel() and b.numel() else 0.0
+    # No partial sum, in whatever order, is larger than the sum of a row's magnitudes times the largest factor of each.
+    tops = b.abs().amax(-1, keepdim=True) if tops is None and b.numel() else tops
+    bound = float(torch.matmul(a.abs().double(), tops.double()).max()) if tops is not None and a.numel() else 0.0
     dtype = torch.float32 if bound < 2**24 else torch.float64 if bound < 2**53 else torch.int64
-    return torch.matmul(a.to(dtype), b.to(dtype)).to(torch.int64).to(torch.int32)
+    product = torch.matmul(a.to(dtype), b.to(dtype))
+    return product.to(torch.int32) if bound < 2**31 else product.to(torch.int64).to(torch.int32)
 
 
 def quantile(magnitude: T, q: float) -> T:
@@ -86,11 +89,26 @@ def _encode_segment(c: Call, x: T, segment: Segment) -> tuple[T, T, T]:
         z = torch.full_like(v, top + 1 if grid == "offset" else 0)
     if c.attr("price"):
         edges, counts = (torch.from_numpy(part) for part in code.priced(top, c.attr("price")))
-        n = counts[torch.bucketize(u / v, edges)]
+        n = counts.index_select(0, bucket(u / v, edges).flatten()).reshape(u.shape)
     else:
         low, high = _count_range(grid, top)
         n = torch.clamp(torch.round(u / v) + z, max(low, code.lo), min(high, code.hi))
     return n.to(torch.int32), v, z.to(torch.int32)
+
+
+def bucket(u: T, edges: T) -> T:
+    """torch.bucketize: how many edges lie below each u. By a table of cells as wide as the narrowest gap, which is
+    several times faster than its binary search."""
+    if len(edges) < 2 or (cells := float((edges[-1] - edges[0]) / (width := edges.diff().min()))) > _CELLS:
+        return torch.bucketize(u, edges)
+    # A cell starts from the edges safely below it. At most three more can lie below a u in it, whatever rounding did.
+    starts = torch.bucketize(edges[0] + width * (torch.arange(int(cells) + 3) - 1.5), edges)
+    cell = ((u - edges[0]) / width).clamp(-1.0, int(cells) + 1.0).floor().to(torch.int32).clamp(min=-1) + 1
+    i = starts.index_select(0, cell.flatten()).reshape(u.shape)
+    above = torch.cat((edges, edges.new_full((3,), torch.inf)))
+    for _ in range(3):
+        i = i + (u > above.index_select(0, i.flatten()).reshape(u.shape))
+    return i
 
 
 @kernel("spike.encode")
@@ -183,18 +201,19 @@ def linear(c: Call) -> Out:
     if not on_grid:
         floats = [n[..., p.start : p.stop].float() @ weight[:, p.start : p.stop].T for p in cells]
         return (torch.stack(floats, dim=-2),)
-    return (_integer_planes(n, weight, cells),)
+    return (_integer_planes(n, weight, c.weights[0].parts["tops"], cells),)
 
 
-def _integer_planes(n: T, weight: T, cells: Sequence[Plane]) -> T:
+def _integer_planes(n: T, weight: T, tops: T, cells: Sequence[Plane]) -> T:
     widths = {p.stop - p.start for p in cells}
     if len(widths) > 1:
-        parts = [exact_matmul(n[..., p.start : p.stop], weight[:, p.start : p.stop].T) for p in cells]
+        cuts = [slice(p.start, p.stop) for p in cells]
+        parts = [exact_matmul(n[..., cut], weight[:, cut].T, tops[cut, None]) for cut in cuts]
         return torch.stack(parts, dim=-2)
     (width,) = widths
     tokens = n.reshape(-1, len(cells), width).transpose(0, 1)
     columns = weight.reshape(weight.shape[0], len(cells), width).permute(1, 2, 0)
-    product = exact_matmul(tokens, columns)
+    product = exact_matmul(tokens, columns, tops.reshape(len(cells), width, 1))
     return product.transpose(0, 1).reshape(*n.shape[:-1], len(cells), weight.shape[0])
 
 
