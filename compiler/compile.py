@@ -93,8 +93,26 @@ def load_model(request: Request, ui: Quiet) -> Model:
     return Model(program, store, tokenizer, source_model.generation, provenance, source_model.unused)
 
 
-def compile_model(request: Request, ui: Quiet | None = None) -> Path:
-    """Compile a model into a folder, which appears whole or not at all; gives the folder.
+@dataclass(frozen=True)
+class Prepared:
+    """What every pipeline of one model starts from. `memo` is what passes measured (see Context.memo)."""
+
+    model: Model
+    calibration: Calibration
+    memo: dict[str, Any] = field(default_factory=dict)
+
+
+def prepare(request: Request, ui: Quiet) -> Prepared:
+    """Load the model and have its calibration text. Raises InputError."""
+    model = load_model(request, ui)
+    length = min(request.length, model.program.meta.get("max_positions") or request.length)
+    with ui.stage("calibration text"):
+        return Prepared(model, _calibration(replace(request, length=length), model, ui))
+
+
+def compile_model(request: Request, ui: Quiet | None = None, prepared: Prepared | None = None) -> Path:
+    """Compile a model into a folder, which appears whole or not at all; gives the folder. `prepared`, where there is
+    one, is the request's model and calibration text.
 
     Raises InputError for what is wrong with the input, PassError for what a pass cannot do, NotFound for a name that
     nobody provides.
@@ -103,12 +121,9 @@ def compile_model(request: Request, ui: Quiet | None = None) -> Path:
     passes = request.passes()
     targets = {name: backend(name) for name in request.backends}
     with building(request.out, force=request.force) as folder:
-        model = load_model(request, ui)
-        length = min(request.length, model.program.meta.get("max_positions") or request.length)
-        request = replace(request, length=length)
-        with ui.stage("calibration text"):
-            calibration = _calibration(request, model, ui)
-        context = Context(model.store, calibration.tokens, request.seed, progress=ui.progress)
+        prepared = prepared or prepare(request, ui)
+        model, calibration = prepared.model, prepared.calibration
+        context = Context(model.store, calibration.tokens, request.seed, progress=ui.progress, memo=prepared.memo)
         _note_origin(request, model, context)
         program = _rewrite(request, model, passes, context, calibration, ui)
         for name, target in targets.items():

@@ -18,6 +18,7 @@ from .energy.constants import FITTED_TOKENS
 from .energy.from_program import work_of_program
 from .energy.table import brief
 from .energy.traffic import Memory
+from .fidelity import fidelity
 from .likelihood import likeness
 from .spikes import firing, layers, split
 
@@ -51,7 +52,11 @@ def measure(
     stats = runner.stats()
     linears, attention = split(program, stats)
     found["firing"] = {"linear": asdict(firing(program, linears)), "attention": asdict(firing(program, attention))}
-    found["layers"] = layers(program, stats)
+    lost = fidelity(program, store, tokens)
+    found["layers"] = [
+        {**line, **(asdict(lost[c.op]) if c.op in lost else {})}
+        for line, c in zip(layers(program, stats), stats.counts, strict=True)
+    ]
     found["tokens"] = stats.tokens
     found["energy"] = brief(work_of_program(program, found["layers"], stats.tokens, FITTED_TOKENS, "program"), Memory())
     return found

@@ -34,7 +34,8 @@ class Note:
 class Context:
     """What passes may read beside the program: weights, calibration tokens i64[N, L], and the seed.
 
-    Passes add weights to the store, and notes; `progress(done, total, what)` is told of long work.
+    Passes add weights to the store, and notes; `progress(done, total, what)` is told of long work. `memo` keeps what a
+    pass measured, under a hash of all it depends on, for callers that run pipelines one after the other.
     """
 
     store: Store
@@ -42,6 +43,7 @@ class Context:
     seed: int = 0
     notes: list[Note] = field(default_factory=list)
     progress: Callable[[int, int, str], None] = lambda done, total, what: None
+    memo: dict[str, Any] = field(default_factory=dict)
 
     def note(self, module: str, text: str) -> None:
         """Record what happened to a module."""

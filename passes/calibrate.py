@@ -61,7 +61,7 @@ class Bench:
     def try_out(self, **attrs: Any) -> Trial:
         """γ and spikes with these attributes changed."""
         changed = replace(self._op, attrs={**self._op.attrs, **attrs})
-        n, v = KERNELS["spike.encode"](Call(changed, (self._x,), (), {}, False))
+        n, v, *_ = KERNELS["spike.encode"](Call(changed, (self._x,), (), {}, False))
         error = n.float() * v - self._x
         if self._matrix is not None:
             error = error @ self._matrix.T

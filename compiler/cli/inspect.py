@@ -7,7 +7,9 @@ from pathlib import Path
 
 HELP = "show a compiled model: pipeline, coverage, firing of each layer, or the program's text"
 
-_FIGURES = ("spikes_per_activation", "firing_rate", "nonzero", "additions_per_weight")
+_FIGURES = (
+    "spikes_per_activation", "firing_rate", "nonzero", "additions_per_weight", "time_steps", "saturated", "gamma",
+)  # fmt: skip
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         if not artifact.metrics.get("layers"):
             raise InputError(f"{args.out}: has no figures of layers (compiled with --no-measure, or without spikes)")
         rows = [
-            (f["module"], f["op"], f["code"], *(f"{f[key]:.3f}" for key in _FIGURES))
+            (f["module"], f["op"], f["code"], *(f"{f[key]:.4g}" if key in f else "" for key in _FIGURES))
             for f in artifact.metrics.get("layers", [])
         ]
         print_table("", ("module", "op", "code", *(key.replace("_", " ") for key in _FIGURES)), rows)

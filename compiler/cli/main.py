@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-COMMANDS = ("compile", "run", "eval", "verify", "inspect", "energy", "backends", "passes", "recipes", "demo")
+COMMANDS = ("compile", "run", "eval", "verify", "inspect", "energy", "tune", "backends", "passes", "recipes", "demo")
 
 
 INTERRUPTED = "interrupted; nothing half-made was left behind"

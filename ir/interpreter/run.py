@@ -28,6 +28,10 @@ class RunState:
     past: int = 0
     mask: T = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
 
+    def fork(self) -> RunState:
+        """A state with the same past and a future of its own."""
+        return RunState(dict(self.arrays), self.past, self.mask)  # kernels replace arrays and never write into them
+
 
 class Interpreter:
     """Runs one program.
@@ -89,21 +93,32 @@ class Interpreter:
         """
         ids = inputs["ids"]
         state = state if state is not None else self.new_state(ids.shape[0])
-        values = self._bind(inputs, state)
         with torch.inference_mode():
-            for index, op in enumerate(self.program.ops):
-                operands = tuple(values[o.name] for o in op.operands)
-                call = Call(op, operands, tuple(map(self.weight, op.weights)), state.arrays, self.in_time)
-                results = KERNELS[op.name](call)
-                if watch is not None:
-                    watch(op, operands, results)
-                values.update(zip((r.name for r in op.results), results, strict=True))
-                for name in self._last_use[index]:
-                    del values[name]
+            outputs = self.finish(0, self.bind(inputs, state), state, watch)
         state.past += ids.shape[1]
+        return outputs
+
+    def finish(self, start: int, values: dict[str, T], state: RunState, watch: Watch | None = None) -> dict[str, T]:
+        """Run the ops from number `start` on and give the outputs; `values` are those that live there, and are used
+        up."""
+        for index in range(start, len(self.program.ops)):
+            self.step(index, values, state, watch)
         return {name: values[v.name] for name, v in self.program.outputs.items()}
 
-    def _bind(self, inputs: Mapping[str, T], state: RunState) -> dict[str, T]:
+    def step(self, index: int, values: dict[str, T], state: RunState, watch: Watch | None = None) -> None:
+        """Run one op: its results join the values, those that nothing reads any more leave."""
+        op = self.program.ops[index]
+        operands = tuple(values[o.name] for o in op.operands)
+        call = Call(op, operands, tuple(map(self.weight, op.weights)), state.arrays, self.in_time)
+        results = KERNELS[op.name](call)
+        if watch is not None:
+            watch(op, operands, results)
+        values.update(zip((r.name for r in op.results), results, strict=True))
+        for name in self._last_use[index]:
+            del values[name]
+
+    def bind(self, inputs: Mapping[str, T], state: RunState) -> dict[str, T]:
+        """The values a run starts from: inputs, with what was left out filled in; notes the mask in the state."""
         ids = inputs["ids"]
         batch, new = ids.shape
         given = dict(inputs)

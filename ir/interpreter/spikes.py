@@ -6,7 +6,8 @@ added to, sign-flipped and doubled, never multiplied. Both give the same integer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -51,10 +52,11 @@ def clipped(x: T, form: str, q: float) -> T:
     return torch.sign(x) * torch.relu(magnitude - low) if form == "soft" else torch.where(magnitude > low, x, 0.0)
 
 
-def _grid_top(c: Call, code: Code) -> int:
-    if c.attr("levels"):
-        return int(c.attr("levels"))
-    return (code.hi + 1) // 2 - 1 if c.attr("grid") == "offset" else code.hi
+def grid_top(attrs: Mapping[str, Any], code: Code) -> int:
+    """The largest count on either side of zero that an encoder's grid has."""
+    if attrs["levels"]:
+        return int(attrs["levels"])
+    return (code.hi + 1) // 2 - 1 if attrs["grid"] == "offset" else code.hi
 
 
 def _threshold(c: Call, x: T, top: int) -> T:
@@ -66,14 +68,16 @@ def _threshold(c: Call, x: T, top: int) -> T:
     return x.abs().amax(-1, keepdim=True) * factor / top
 
 
-def _count_range(grid: str, top: int) -> tuple[int, int]:
-    """Counts of a grid with that top. The symmetric one clamps symmetrically: -N-1 would need one step more."""
-    return {"symmetric": (-top, top), "offset": (0, 2 * top + 1), "asymmetric": (0, top)}[grid]
+def count_range(attrs: Mapping[str, Any], code: Code) -> tuple[int, int]:
+    """Least and largest count of an encoder. Symmetric grids clamp symmetrically: -N-1 would need one step more."""
+    top = grid_top(attrs, code)
+    low, high = {"symmetric": (-top, top), "offset": (0, 2 * top + 1), "asymmetric": (0, top)}[attrs["grid"]]
+    return max(low, code.lo), min(high, code.hi)
 
 
 def _encode_segment(c: Call, x: T, segment: Segment) -> tuple[T, T, T]:
     code, grid = segment.code, c.attr("grid")
-    top = _grid_top(c, code)
+    top = grid_top(c.op.attrs, code)
     u = clipped(x, c.attr("clip"), c.attr("quantile"))
     measured = u if c.attr("order") == "clip_first" else x
     if grid == "asymmetric":
@@ -91,8 +95,7 @@ def _encode_segment(c: Call, x: T, segment: Segment) -> tuple[T, T, T]:
         edges, counts = (torch.from_numpy(part) for part in code.priced(top, c.attr("price")))
         n = counts.index_select(0, bucket(u / v, edges).flatten()).reshape(u.shape)
     else:
-        low, high = _count_range(grid, top)
-        n = torch.clamp(torch.round(u / v) + z, max(low, code.lo), min(high, code.hi))
+        n = torch.clamp(torch.round(u / v) + z, *count_range(c.op.attrs, code))
     return n.to(torch.int32), v, z.to(torch.int32)
 
 

@@ -1,0 +1,32 @@
+"""A spiked program without its spikes: what sensitivities are measured on."""
+
+from __future__ import annotations
+
+from ..ir import Program, Rewriter, Value
+
+_MARK = "nn.scale"  # by 1: changes nothing, and shows where an encoder stood
+
+
+def unspiked(program: Program) -> tuple[Program, dict[str, str]]:
+    """The program with linear layers in floats again, on the weights as they are quantised.
+
+    Attention keeps its spikes. Gives the program and, for each encoder of a linear layer by its first result's name,
+    the value of the new program that stands for its input: what those linears, and nothing else, read.
+    """
+    users = program.users()
+    made: dict[str, str] = {}
+    rewriter = Rewriter(program)
+    inputs: dict[str, Value] = {}  # of each membrane or count: what was encoded
+    for op in program.ops:
+        if op.name == "spike.encode" and any(u.name == "spike.linear" for u in users[op.result.name]):
+            marked = rewriter.one(_MARK, rewriter.now(op.operands[0]), loc=op.loc, by=1.0)
+            made[op.result.name] = marked.name
+            inputs[op.result.name] = marked
+        elif op.name in ("spike.linear", "spike.center") and op.operands[0].name in inputs:
+            inputs[op.result.name] = inputs[op.operands[0].name]
+        elif op.name == "spike.read_out":
+            x = inputs[op.operands[0].name]
+            rewriter.replace(op.result, rewriter.one("nn.linear", x, weights=op.weights, loc=op.loc))
+        elif op.name != "spike.sum":
+            rewriter.keep(op)
+    return rewriter.done(), made
