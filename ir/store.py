@@ -94,6 +94,12 @@ class Store:
         """Float32 values of a weight of any type."""
         return dequantize(weight.type, self.get(weight))
 
+    def copy(self) -> Store:
+        """A store with the same weights, which forgets and learns on its own."""
+        made = Store()
+        made._parts, made._lazy = dict(self._parts), dict(self._lazy)
+        return made
+
     def keep_only(self, *programs: Program) -> None:
         """Forget every weight that none of these programs declares."""
         live = {w.sha256 for p in programs for w in p.weights.values()}

@@ -29,8 +29,8 @@ def test_a_trial_costs_what_the_program_does(trials: Trials, prepared: Prepared)
     pipeline = f"fold-norms,rotate,quantize-weights{{bits=4,group=8}},{ENCODE}"
     found = trials.outcome(pipeline)
     assert found.cost is not None
-    program, _ = trials.compiled(pipeline)
-    runner = ReferenceRunner(program, prepared.model.store)
+    program, store = trials.compiled(pipeline)
+    runner = ReferenceRunner(program, store)
     for window in prepared.calibration.held_out:
         runner.run(window[None, :-1], runner.new_state(1))
     linear = firing(program, split(program, runner.stats())[0])
@@ -58,6 +58,14 @@ def test_each_is_done_once_and_told_apart(trials: Trials, monkeypatch: pytest.Mo
     assert trials.outcome(ENCODE.replace("{", "{price=0.0,")) == first  # the same passes
     with pytest.raises(TypeError):
         trials.outcome(ENCODE.replace("0.33", "0.34"))
+
+
+def test_a_start_that_was_shared_changes_nothing(trials: Trials, prepared: Prepared, tmp_path: Path) -> None:
+    quantise = "quantize-weights{bits=4,group=8}"
+    first = [trials.outcome(f"{quantise},{ENCODE}"), trials.outcome(quantise), trials.source()]
+    other = Trials(prepared, prepared.calibration.held_out, tmp_path / "other")
+    second = [other.source(), other.outcome(quantise), other.outcome(f"{quantise},{ENCODE}")]
+    assert [o.losses for o in first] == [o.losses for o in second[::-1]]
 
 
 def test_another_text_is_another_trial(trials: Trials, prepared: Prepared) -> None:
