@@ -19,6 +19,7 @@ from sdllm.compiler.calibration import tokenize
 from sdllm.compiler.compile import Request, prepare
 from sdllm.compiler.evaluation.compare import paired_bootstrap
 from sdllm.compiler.evaluation.perplexity import WINDOW, windows
+from sdllm.compiler.memory import keep_freed_memory
 from sdllm.compiler.search import Outcome, Trials
 from sdllm.compiler.ui import reporter
 
@@ -52,6 +53,11 @@ def signed(code: str, factor: float, price: float, attention: str = "csd:7") -> 
     )
 
 
+def budget(encoder: str, additions: float) -> str:
+    """The same encoders with thresholds and prices of their own, for so many additions a weight."""
+    return f"{encoder},allocate-spikes{{additions={additions:g}}}"
+
+
 def clipped(options: str) -> str:
     """The sdllm encoder and one way to clip it."""
     return f"insert-encoders{{levels=15}},halve-steps{options and ',clip-membranes{' + options + '}'}"
@@ -79,11 +85,11 @@ ENCODERS = [
             **{f"soft {p:g}": clipped(f"form=soft,quantile={p:g}") for p in (0.02, 0.1, 0.3)},
         },
         ROTATE,
-        ROTATED,
+        ("W4",),
     ),
     Encoder("A4, not rotated", {"": clipped("")}),
     Encoder("A8, not rotated", {"": silent(0.0)}),
-    Encoder("TEAL-like sparsity", {f"{s:g} silent": silent(s) for s in (0.2, 0.3, 0.4, 0.5)}),
+    Encoder("TEAL-like sparsity", {f"{s:g} silent": silent(s) for s in (0.2, 0.35, 0.5)}, formats=ROTATED),
     Encoder(
         "SpikingBrain: mean/3, signed bits",
         {"": signed("signed_bits:10", 1 / 3, 0.0, "signed_bits:4")},
@@ -98,13 +104,18 @@ ENCODERS = [
     Encoder("signed digits, mean/3", {f"price {p:g}": signed("csd:12", 1 / 3, p) for p in (0.1, 1.0)}),
     Encoder(
         "digit-ramp, 16 steps",
-        {f"price {p:g}": signed("digit_ramp:6:4:10", 0.25, p) for p in (0.1, 0.3, 1.0, 2.0)},
+        {f"price {p:g}": signed("digit_ramp:6:4:10", 0.25, p) for p in (0.1, 0.3, 1.0)},
         formats=("fp32", "W4", "row"),
     ),
     Encoder(
-        "digit-ramp, 40 steps",
-        {f"price {p:g}": signed("digit_ramp:8:6:32", 1 / 7, p) for p in (1.0, 2.0, 4.0)},
-        formats=("fp32", "W4", "row"),
+        "digit-ramp, 16 steps, by budget",
+        {f"{a:g}": budget(signed("digit_ramp:6:4:10", 0.25, 0.3), a) for a in (0.8, 0.9, 0.98, 1.1)},
+        formats=("fp32", "row"),
+    ),
+    Encoder(
+        "digit-ramp, 40 steps, by budget",
+        {f"{a:g}": budget(signed("digit_ramp:8:6:32", 0.15, 1.0), a) for a in (0.8, 0.88, 0.98)},
+        formats=("fp32", "row"),
     ),
 ]
 
@@ -139,18 +150,18 @@ def main() -> None:
     parser.add_argument("model", help="folder, .gguf file or hub id")
     parser.add_argument("text", type=Path, help="text to score on")
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument(
-        "--calibration", type=Path, required=True, help="text for GPTQ and clipping; not the one scored"
-    )
+    parser.add_argument("--calibration", type=Path, help="text for passes to measure on; default: self-written")
+    parser.add_argument("--seed", type=int, default=0, help="seed of rotations and of self-written text")
     parser.add_argument("--windows", type=int, default=4)
     parser.add_argument("--window", type=int, default=WINDOW)
     parser.add_argument("--only", nargs="*", default=[], help="rows whose curve or weight format contains a word")
     args = parser.parse_args()
+    keep_freed_memory()
     ui = reporter()
-    prepared = prepare(Request(args.model, Path(), calibration=args.calibration), ui)
+    prepared = prepare(Request(args.model, Path(), calibration=args.calibration, seed=args.seed), ui)
     ids = tokenize(args.text, prepared.model.tokenizer).tolist()
     scored = windows(ids, args.window, args.windows, str(args.text))
-    trials = Trials(prepared, scored, args.out / "trials", progress=ui.progress)
+    trials = Trials(prepared, scored, args.out / "trials", seed=args.seed, progress=ui.progress)
     source = trials.source()
     print(f"source: perplexity {source.perplexity:.3f} on {len(scored)} windows of {args.window} tokens", flush=True)
     table = []

@@ -29,9 +29,19 @@ SDLLM = Recipe(
 
 DIGIT_RAMP = Recipe(
     "digit-ramp",
-    "ours: 4-bit weights on one scale a row; large counts as signed digits, small ones as one timed spike, in 16 steps",
+    "ours: 4-bit weights on one scale a row; large counts as signed digits, small ones as one timed spike, in 16 steps; "
+    "a spike budget for the whole model",
     "quantize-weights{bits=4,group=32,rows=true},"
-    "insert-encoders{code=digit_ramp:6:4:10,threshold=mean,factor=0.25,overflow=widen,price=0.3,attention_code=csd:7}",
+    "insert-encoders{code=digit_ramp:6:4:10,threshold=mean,factor=0.25,overflow=widen,price=0.3,attention_code=csd:7},"
+    "allocate-spikes{additions=0.98}",
+)
+
+DIGIT_RAMP_40 = Recipe(
+    "digit-ramp-40",
+    "digit-ramp with finer counts in 40 steps: closer to the source, with fewer additions",
+    "quantize-weights{bits=4,group=32,rows=true},"
+    "insert-encoders{code=digit_ramp:8:6:32,threshold=mean,factor=0.15,overflow=widen,price=1,attention_code=csd:7},"
+    "allocate-spikes{additions=0.885}",
 )
 
 
@@ -67,4 +77,4 @@ def parse_pipeline(text: str) -> Sequence[Pass]:
     return [pass_class(name).parse(options) for name, options in split_pipeline(text)]
 
 
-__all__ = ["DENSE", "DIGIT_RAMP", "SDLLM", "Recipe", "parse_pipeline", "pass_class", "recipe", "recipes"]
+__all__ = ["DENSE", "DIGIT_RAMP", "DIGIT_RAMP_40", "SDLLM", "Recipe", "parse_pipeline", "pass_class", "recipe", "recipes"]

@@ -9,6 +9,8 @@ from ..ir.interpreter import KERNELS, Call, Interpreter
 from .base import Context
 from .twin import unspiked
 
+_CHUNK = 64  # positions whose log-probabilities are compared at once: more would not stay in a cache
+
 
 def decoded(op: Op, x: torch.Tensor) -> torch.Tensor:
     """What an encoder's counts stand for, (n - z)·V: f32 of the shape of x."""
@@ -30,6 +32,8 @@ def sensitivities(program: Program, ctx: Context, encoders: list[Op], sequences:
     interpreter = Interpreter(twin, ctx.store)
     ids = torch.from_numpy(ctx.tokens()[:sequences])
     whole = interpreter.run({"ids": ids})
+    if "logits" in whole:
+        whole = {"logits": torch.log_softmax(whole["logits"], -1)}
     at = {marks[op.result.name]: op for op in encoders}
     found: dict[str, float] = {}
     state = interpreter.new_state(len(ids))
@@ -47,8 +51,10 @@ def sensitivities(program: Program, ctx: Context, encoders: list[Op], sequences:
 
 
 def _distance(whole: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """KL where `whole` has log-probabilities, a relative squared error otherwise."""
     if "logits" in whole:
-        a, b = (torch.log_softmax(made["logits"], -1) for made in (whole, other))
-        return float((a.exp() * (a - b)).sum(-1).mean())
+        pairs = zip(*(made["logits"].flatten(0, -2).split(_CHUNK) for made in (whole, other)), strict=True)
+        divergence = sum((a.exp() * (a - torch.log_softmax(b, -1))).sum() for a, b in pairs)
+        return float(divergence) / whole["logits"][..., 0].numel()
     errors = sum((other[name] - x).square().sum() for name, x in whole.items())
     return float(errors / sum(x.square().sum() for x in whole.values()))

@@ -64,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def guarded(args: argparse.Namespace) -> int:
     """Run a parsed command, its failures as one line on stderr."""
+    from ..memory import keep_freed_memory
+
+    keep_freed_memory()
     try:
         return int(args.run(args))
     except KeyboardInterrupt:
