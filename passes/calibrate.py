@@ -19,7 +19,8 @@ _SEQUENCES = 8
 def sample_inputs(program: Program, ctx: Context, ops: list[Op], rows: int) -> dict[str, torch.Tensor]:
     """Operand 0 of each of these ops on calibration tokens, at most `rows` rows of it: f32 [rows, d] by result name.
 
-    Rows are taken evenly over the first sequences, so that late positions are seen as well.
+    Rows are taken evenly over the first sequences, at other positions in each, so that none is seen more often than it
+    is there: first tokens are unlike all others.
     """
     wanted = {op.result.name for op in ops}
     found: dict[str, list[torch.Tensor]] = {}
@@ -29,10 +30,13 @@ def sample_inputs(program: Program, ctx: Context, ops: list[Op], rows: int) -> d
     def watch(op: Op, operands: tuple[torch.Tensor, ...], results: tuple[torch.Tensor, ...]) -> None:
         if op.result.name in wanted:
             x = operands[0]
+            parts = found.setdefault(op.result.name, [])
             for sequence in x:
                 flat = sequence.reshape(-1, x.shape[-1])
-                picked = torch.linspace(0, len(flat) - 1, min(share, len(flat))).long()
-                found.setdefault(op.result.name, []).append(flat[picked].clone())
+                count = min(share, len(flat))
+                offset = (len(parts) + 0.5) / sequences
+                picked = ((torch.arange(count) + offset) * (len(flat) / count)).long()
+                parts.append(flat[picked].clone())
 
     ctx.observe(program, watch, sequences=sequences)
     return {name: torch.cat(parts)[:rows] for name, parts in found.items()}

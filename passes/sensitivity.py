@@ -53,8 +53,10 @@ def sensitivities(program: Program, ctx: Context, encoders: list[Op], sequences:
 def _distance(whole: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
     """KL where `whole` has log-probabilities, a relative squared error otherwise."""
     if "logits" in whole:
-        pairs = zip(*(made["logits"].flatten(0, -2).split(_CHUNK) for made in (whole, other)), strict=True)
+        positions = whole["logits"][..., 0].numel()
+        flat = (made["logits"].flatten(0, -2).chunk(-(-positions // _CHUNK)) for made in (whole, other))
+        pairs = zip(*flat, strict=True)
         divergence = sum((a.exp() * (a - torch.log_softmax(b, -1))).sum() for a, b in pairs)
-        return float(divergence) / whole["logits"][..., 0].numel()
+        return float(divergence) / positions
     errors = sum((other[name] - x).square().sum() for name, x in whole.items())
     return float(errors / sum(x.square().sum() for x in whole.values()))
