@@ -9,6 +9,7 @@ from ..ir.interpreter import KERNELS, Call, Interpreter
 from .base import Context
 from .twin import unspiked
 
+_SKIPPED = 4  # the first quarter of a sequence: after a word or two a model is easily moved, and seldom asked
 _CHUNK = 64  # positions whose log-probabilities are compared at once: more would not stay in a cache
 
 
@@ -25,15 +26,14 @@ def decoded(op: Op, x: torch.Tensor) -> torch.Tensor:
 def sensitivities(program: Program, ctx: Context, encoders: list[Op], sequences: int) -> dict[str, float]:
     """KL(without spikes || with the spikes of this encoder alone), nats a token, by the encoder's first result.
 
-    Measured on the first calibration sequences, all other linear layers in floats. For a program without logits: the
-    relative squared error of its outputs. The model is run once, and from each encoder to its end once more. (Ours.)
+    Measured on the first calibration sequences but for their first quarter, all other linear layers in floats. For a
+    program without logits: the relative squared error of its outputs. The model is run once, and from each encoder to
+    its end once more. (Ours.)
     """
     twin, marks = unspiked(program)
     interpreter = Interpreter(twin, ctx.store)
     ids = torch.from_numpy(ctx.tokens()[:sequences])
-    whole = interpreter.run({"ids": ids})
-    if "logits" in whole:
-        whole = {"logits": torch.log_softmax(whole["logits"], -1)}
+    whole = _late(interpreter.run({"ids": ids}))
     at = {marks[op.result.name]: op for op in encoders}
     found: dict[str, float] = {}
     state = interpreter.new_state(len(ids))
@@ -46,17 +46,22 @@ def sensitivities(program: Program, ctx: Context, encoders: list[Op], sequences:
                 ctx.progress(len(found), len(at), "sensitivities")
                 other = {**values, op.result.name: decoded(encoder, values[op.result.name])}
                 ended = interpreter.finish(index + 1, other, state.fork())
-                found[encoder.result.name] = _distance(whole, ended)
+                found[encoder.result.name] = _distance(whole, _late(ended))
     return found
 
 
+def _late(outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Outputs without the positions that are not scored: logits [positions, words], others as they are."""
+    if "logits" not in outputs:
+        return outputs
+    logits = outputs["logits"]
+    return {"logits": logits[:, logits.shape[1] // _SKIPPED :].flatten(0, -2)}
+
+
 def _distance(whole: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
-    """KL where `whole` has log-probabilities, a relative squared error otherwise."""
     if "logits" in whole:
-        positions = whole["logits"][..., 0].numel()
-        flat = (made["logits"].flatten(0, -2).chunk(-(-positions // _CHUNK)) for made in (whole, other))
-        pairs = zip(*flat, strict=True)
-        divergence = sum((a.exp() * (a - torch.log_softmax(b, -1))).sum() for a, b in pairs)
-        return float(divergence) / positions
+        chunks = -(-len(whole["logits"]) // _CHUNK)
+        pairs = zip(*(torch.log_softmax(made["logits"], -1).chunk(chunks) for made in (whole, other)), strict=True)
+        return float(sum((a.exp() * (a - b)).sum() for a, b in pairs)) / len(whole["logits"])
     errors = sum((other[name] - x).square().sum() for name, x in whole.items())
     return float(errors / sum(x.square().sum() for x in whole.values()))
