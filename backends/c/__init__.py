@@ -1,0 +1,5 @@
+"""The C backend."""
+
+from .backend import CBackend
+
+__all__ = ["CBackend"]

@@ -1,0 +1,87 @@
+"""The C backend: a program becomes a folder of C11 that anyone can build with one command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...ir import IRError, Program, Store
+from ..container import program_hash
+from ..interface import Runner
+from .emitter import Emitter, ctype
+from .options import Options
+from .printers import PRINTERS
+from .runner import SHAPES, CRunner
+from .schedule import schedule
+from .source import model_source
+from .weightfile import write_weights
+
+RUNTIME = Path(__file__).parent / "runtime"
+DTYPES = {"float": "<f4", "int8_t": "|i1", "int16_t": "<i2", "int32_t": "<i4", "int64_t": "<i8", "bool": "|b1"}
+
+
+class CBackend:
+    """Straight-line C with kernels for several instruction sets, weights in a file that is mapped."""
+
+    name = "c"
+    summary = "C11 without dependencies: a library and a program, fast on AVX-512, AVX2 and NEON"
+
+    def supports(self, program: Program) -> list[str]:
+        """Ops that no kernel is there for, and else the first op whose shapes or types have no form in C."""
+        reasons = [
+            f"{op.name} at {op.loc.module or '<no module>'}: the c backend has no kernel for it"
+            for op in program.ops
+            if op.name not in PRINTERS
+        ]
+        if reasons:
+            return reasons
+        try:
+            model_source(schedule(program, Store(), Options()))
+        except IRError as error:
+            return [str(error)]
+        return []
+
+    def emit(self, program: Program, store: Store, out: Path, options: Mapping[str, str]) -> dict[str, Any]:
+        """Write the C program and its weights into `out`.
+
+        Options: kernels = auto, dense, event or add; context; floats = f32 or f16; fuse. Raises IRError if the program
+        is not supported or an option is wrong.
+        """
+        chosen = Options.parse(options)
+        if reasons := self.supports(program):
+            raise IRError("; ".join(reasons))
+        made = schedule(program, store, chosen)
+        out.mkdir(parents=True, exist_ok=True)
+        for path in sorted(RUNTIME.iterdir()):
+            shutil.copyfile(path, out / path.name)
+        (out / "model.c").write_text(model_source(made), encoding="ascii", newline="\n")
+        (out / SHAPES).write_text(json.dumps(_shapes(program), indent=1) + "\n", encoding="utf-8")
+        size = write_weights(out / "weights.bin", bytes.fromhex(program_hash(program)), made.sections)
+        return {"build": "make", "entry": "run", "weights_bytes": size, **_told(made)}
+
+    def load(self, out: Path) -> Runner:
+        """A runner of the program in `out`, built with the C compiler if it has not been."""
+        return CRunner(out)
+
+
+def _shapes(program: Program) -> dict[str, Any]:
+    """dtypes and shapes of inputs and outputs: what a caller's arrays must be."""
+
+    def one(of: Any) -> tuple[str, list[Any]]:
+        shape = list(of.shape)
+        if hasattr(of, "planes"):
+            shape.insert(-1, of.planes)
+        return DTYPES[ctype(of)], shape
+
+    return {
+        "inputs": {v.name: one(v.type) for v in program.inputs},
+        "outputs": {name: one(v.type) for name, v in program.outputs.items()},
+    }
+
+
+def _told(made: Emitter) -> dict[str, Any]:
+    """What was chosen, for the manifest."""
+    return {"context": made.context, "kernels": made.options.kernels, "linears": made.kernels}

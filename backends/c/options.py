@@ -1,0 +1,54 @@
+"""What the C backend may be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...ir import IRError, Program
+
+KERNELS = ("auto", "dense", "event", "add")
+FLOATS = ("f32", "f16")
+
+# Tokens of context where neither the program nor an option says so.
+USUAL_CONTEXT = 2048
+# Tokens that go through the layers together in prefill.
+CHUNK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`kernels`: of spiked linears; `context`: most tokens; `floats`: how float matrices are stored; `fuse`: whether
+    ops that follow each other become one kernel (off: each op by itself, slow, to compare with)."""
+
+    kernels: str = "auto"
+    context: int = 0
+    floats: str = "f32"
+    fuse: bool = True
+
+    @classmethod
+    def parse(cls, given: Mapping[str, str]) -> Options:
+        """From `name=value` pairs. Raises IRError."""
+        made: dict[str, Any] = {}
+        for name, value in given.items():
+            if (name == "kernels" and value in KERNELS) or (name == "floats" and value in FLOATS):
+                made[name] = value
+            elif name == "fuse" and value in ("true", "false"):
+                made[name] = value == "true"
+            elif name == "context" and value.isdecimal() and int(value) > 0:
+                made[name] = int(value)
+            elif name in cls.__dataclass_fields__:
+                words = {"kernels": KERNELS, "floats": FLOATS, "fuse": ("true", "false")}.get(name)
+                wanted = "one of " + ", ".join(words) if words else "a positive number"
+                raise IRError(f"the c backend's option {name} must be {wanted}, not '{value}'")
+            else:
+                raise IRError(f"the c backend has no option '{name}'")
+        return cls(**made)
+
+    def tokens(self, program: Program) -> int:
+        """The context length. Raises IRError if the model's positions do not reach that far."""
+        most = int(program.meta.get("max_positions") or 0)
+        if most and self.context > most:
+            raise IRError(f"context {self.context}: the model has positions for {most} tokens")
+        return self.context or min(most or USUAL_CONTEXT, USUAL_CONTEXT)

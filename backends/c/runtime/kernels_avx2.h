@@ -1,0 +1,134 @@
+/* AVX2: 16 outputs are two vectors; products of codes and counts are added in pairs, in 16 bits where that fits. */
+#define SD_ISA avx2
+#define SD_NAME "avx2"
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,f16c")
+#endif
+
+/* 16 small numbers as 32-bit ones. */
+static inline __attribute__((always_inline)) void SD(both)(void *v, __m256i low, __m256i high) {
+    memcpy(v, &low, 32);
+    memcpy((char *)v + 32, &high, 32);
+}
+
+static inline __attribute__((always_inline)) __m128i SD(at)(const void *p, sd_int bytes) {
+    return _mm_loadu_si128((const __m128i *)(const void *)((const char *)p + bytes));
+}
+
+static inline __attribute__((always_inline)) void SD(load_u16)(v16u *v, const uint16_t *p) {
+    SD(both)(v, _mm256_cvtepu16_epi32(SD(at)(p, 0)), _mm256_cvtepu16_epi32(SD(at)(p, 16)));
+}
+
+static inline __attribute__((always_inline)) void SD(load_s16)(v16i *v, const int16_t *p) {
+    SD(both)(v, _mm256_cvtepi16_epi32(SD(at)(p, 0)), _mm256_cvtepi16_epi32(SD(at)(p, 16)));
+}
+
+static inline __attribute__((always_inline)) void SD(load_u8)(v16u *v, const uint8_t *p) {
+    const __m128i all = SD(at)(p, 0);
+    SD(both)(v, _mm256_cvtepu8_epi32(all), _mm256_cvtepu8_epi32(_mm_srli_si128(all, 8)));
+}
+
+static inline __attribute__((always_inline)) void SD(load_s8)(v16i *v, const int8_t *p) {
+    const __m128i all = SD(at)(p, 0);
+    SD(both)(v, _mm256_cvtepi8_epi32(all), _mm256_cvtepi8_epi32(_mm_srli_si128(all, 8)));
+}
+
+/* 32 unsigned bytes as 16-bit numbers. */
+static inline __attribute__((always_inline)) void SD(spread)(v32h *v, const v32c *p) {
+    SD(both)(v, _mm256_cvtepu8_epi16(SD(at)(p, 0)), _mm256_cvtepu8_epi16(SD(at)(p, 16)));
+}
+
+static inline __attribute__((always_inline)) void SD(store_s16)(int16_t *p, const v16i *v) {
+    __m256i low, high;
+    memcpy(&low, v, 32);
+    memcpy(&high, (const char *)v + 32, 32);
+    const __m256i both = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0xd8);
+    memcpy(p, &both, 32);
+}
+
+static inline __attribute__((always_inline)) void SD(store_s8)(int8_t *p, const v16i *v) {
+    int16_t half[16];
+    SD(store_s16)(half, v);
+    const __m128i made = _mm_packs_epi16(SD(at)(half, 0), SD(at)(half, 16));
+    memcpy(p, &made, 16);
+}
+
+#include "ops_float.h"
+#include "ops_encode.h"
+
+static inline int32_t SD(dot8)(const int8_t *a, const int8_t *b, sd_int n) {
+    __m256i sum = _mm256_setzero_si256();
+    sd_int i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const __m256i x = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(a + i)));
+        const __m256i y = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(b + i)));
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, y));
+    }
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
+    int32_t total = _mm_cvtsi128_si32(s);
+    for (; i < n; i++) total += a[i] * b[i];
+    return total;
+}
+
+#include "ops_attention.h"
+
+/* Sums of 8 outputs: codes of 4 inputs each times 4 counts. Nibbles fit 16 bits; bytes go through 16-bit factors. */
+static inline __attribute__((always_inline)) __m256i SD(four)(const int bytes, __m256i sum, __m256i codes,
+                                                              __m256i counts) {
+    if (!bytes) {
+        const __m256i pairs = _mm256_maddubs_epi16(codes, counts);
+        return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    }
+    const __m256i even = _mm256_and_si256(codes, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16(codes, 8);
+    const __m256i even_n = _mm256_srai_epi16(_mm256_slli_epi16(counts, 8), 8), odd_n = _mm256_srai_epi16(counts, 8);
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(even, even_n));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(odd, odd_n));
+}
+
+static inline __attribute__((always_inline)) __m256i SD(counts4)(const int8_t *n) {
+    int32_t four;
+    memcpy(&four, n, 4);
+    return _mm256_set1_epi32(four);
+}
+
+static inline __attribute__((always_inline)) void SD(dot)(const int tokens, const int bytes,
+                                                          const unsigned char *codes, sd_int lines, const int8_t *n,
+                                                          sd_int stride, v16u *sums) {
+    __m256i a[4], b[4];
+    const __m256i low = _mm256_set1_epi8(15);
+    for (int k = 0; k < tokens; k++) a[k] = b[k] = _mm256_setzero_si256();
+    for (sd_int line = 0; line < lines; line++) {
+        const __m256i c = _mm256_loadu_si256((const __m256i *)(const void *)(codes + line * 64));
+        const __m256i d = _mm256_loadu_si256((const __m256i *)(const void *)(codes + line * 64 + 32));
+        for (int k = 0; k < tokens; k++) {
+            const int8_t *now = n + k * stride + line * (bytes ? 4 : 8);
+            if (bytes) {
+                a[k] = SD(four)(1, a[k], c, SD(counts4)(now));
+                b[k] = SD(four)(1, b[k], d, SD(counts4)(now));
+            } else {
+                a[k] = SD(four)(0, a[k], _mm256_and_si256(c, low), SD(counts4)(now));
+                b[k] = SD(four)(0, b[k], _mm256_and_si256(d, low), SD(counts4)(now));
+                a[k] = SD(four)(0, a[k], _mm256_and_si256(_mm256_srli_epi16(c, 4), low), SD(counts4)(now + 4));
+                b[k] = SD(four)(0, b[k], _mm256_and_si256(_mm256_srli_epi16(d, 4), low), SD(counts4)(now + 4));
+            }
+        }
+    }
+    for (int k = 0; k < tokens; k++) {
+        _mm256_storeu_si256((__m256i *)(void *)(sums + k), a[k]);
+        _mm256_storeu_si256((__m256i *)(void *)((char *)(sums + k) + 32), b[k]);
+    }
+}
+
+#include "table.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef SD_ISA

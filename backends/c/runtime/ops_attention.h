@@ -1,0 +1,163 @@
+/* Softmax attention, on floats and on spikes. Included once for each instruction set. A thread takes every n-th pair of
+ * head and token, as later tokens see more.
+ */
+
+/* The keys that the query at new token s may see, padding aside. */
+static inline void SD(span)(const struct sd_thread *t, const struct sd_attention *a, sd_int s, sd_int *low,
+                            sd_int *high) {
+    const sd_int at = t->P + s;
+    *low = a->window && at - a->window + 1 > 0 ? at - a->window + 1 : 0;
+    *high = a->causal ? at + 1 : a->window && at + a->window < t->T ? at + a->window : t->T;
+}
+
+/* Scores low … high of one query to probabilities, in place; 0 for what it does not see. `places` for ALiBi. */
+static void SD(probabilities)(const struct sd_thread *t, const struct sd_attention *a, sd_int head, float *p,
+                              const int64_t *mask, const float *places, sd_int low, sd_int high) {
+    const float hidden = -3.40282347e38f;
+    for (sd_int i = low; i < high; i += 16) {
+        v16f v;
+        SD(take)(&v, p, i, high);
+        if (a->softcap > 0.0f) SD(act16)(SD_SOFTCAP, a->softcap, &v);
+        if (a->alibi) {
+            v16f place;
+            SD(take)(&place, places, i, high);
+            v += place * a->slopes[head];
+        }
+        SD(give)(p, i, high, &v);
+    }
+    if (!t->m->unpadded || mask != t->m->state->mask) {
+        for (sd_int i = low; i < high; i++) p[i] = mask[i] ? p[i] : hidden;
+    }
+    float most = hidden;
+    for (sd_int i = low; i < high; i++) most = p[i] > most ? p[i] : most;
+    if (most <= hidden) { /* it sees nothing: all keys alike, as the reference has it */
+        for (sd_int i = 0; i < t->T; i++) p[i] = 1.0f / (float)t->T;
+        return;
+    }
+    v16f sum = {0};
+    for (sd_int i = low; i < high; i += 16) {
+        v16f v;
+        SD(take)(&v, p, i, high);
+        v -= most;
+        SD(exp16)(&v);
+        if (i + 16 > high) {
+            for (sd_int j = high - i; j < 16; j++) v[j] = 0.0f;
+        }
+        sum += v;
+        SD(give)(p, i, high, &v);
+    }
+    const float total = SD(sum16)(&sum);
+    for (sd_int i = low; i < high; i++) p[i] /= total;
+    for (sd_int i = 0; i < low; i++) p[i] = 0.0f;
+    for (sd_int i = high; i < t->T; i++) p[i] = 0.0f;
+}
+
+/* Where each key stands among those that are no padding. */
+static const float *SD(places)(const struct sd_thread *t, const struct sd_attention *a, const int64_t *mask,
+                               float *room) {
+    if (!a->alibi) return NULL;
+    int64_t seen = 0;
+    for (sd_int i = 0; i < t->T; i++) {
+        seen += mask[i];
+        room[i] = (float)((seen - 1) * mask[i]);
+    }
+    return room;
+}
+
+static void SD(softmax)(struct sd_thread *t, const struct sd_attention *a, const sd_int *shape, float *y,
+                        const sd_int *ys, const float *x, const sd_int *xs, const int64_t *mask) {
+    float *p = (float *)(void *)t->scratch, *room = p + t->C;
+    const float *places = SD(places)(t, a, mask, room);
+    for (sd_int u = t->index; u < shape[1] * t->S; u += t->threads) {
+        const sd_int head = u % shape[1], s = u / shape[1];
+        sd_int low, high;
+        for (sd_int i = 0; i < t->T; i++) p[i] = x[head * xs[1] + s * xs[2] + i * xs[3]];
+        SD(span)(t, a, s, &low, &high);
+        SD(probabilities)(t, a, head, p, mask, places, low, high);
+        for (sd_int i = 0; i < t->T; i++) y[head * ys[1] + s * ys[2] + i * ys[3]] = p[i];
+    }
+}
+
+static void SD(attend)(struct sd_thread *t, const struct sd_attention *a, float *y, const sd_int *ys, const float *q,
+                       const sd_int *qs, const float *k, const sd_int *ks, const float *v, const sd_int *vs,
+                       const int64_t *mask) {
+    float *p = (float *)(void *)t->scratch, *room = p + t->C;
+    const float *places = SD(places)(t, a, mask, room);
+    for (sd_int u = t->index; u < a->heads * t->S; u += t->threads) {
+        const sd_int head = u % a->heads, s = u / a->heads;
+        const float *query = q + head * qs[1] + s * qs[2];
+        const float *keys = k + head / a->shared * ks[1], *values = v + head / a->shared * vs[1];
+        sd_int low, high;
+        SD(span)(t, a, s, &low, &high);
+        for (sd_int i = low; i < high; i++) {
+            v16f sum = {0}, b, c;
+            for (sd_int d = 0; d < a->width; d += 16) {
+                SD(take)(&b, query, d, a->width);
+                SD(take)(&c, keys + i * ks[2], d, a->width);
+                sum += b * c;
+            }
+            p[i] = SD(sum16)(&sum) * a->scale;
+        }
+        SD(probabilities)(t, a, head, p, mask, places, low, high);
+        float *to = y + head * ys[1] + s * ys[2];
+        for (sd_int d = 0; d < a->value_width; d += 16) {
+            v16f sum = {0}, b;
+            for (sd_int i = 0; i < t->T; i++) {
+                if (p[i] == 0.0f) continue;
+                SD(take)(&b, values + i * vs[2], d, a->value_width);
+                sum += b * p[i];
+            }
+            SD(give)(to, d, a->value_width, &sum);
+        }
+    }
+}
+
+/* Σ p·n over keys, for 16 or 64 channels of the values. */
+static inline __attribute__((always_inline)) void SD(mix)(const int blocks, int32_t *y, const int32_t *p,
+                                                          const int8_t *n, sd_int stride, sd_int keys) {
+    v16u sum[4] = {{0}, {0}, {0}, {0}};
+    for (sd_int i = 0; i < keys; i++) {
+        if (p[i] == 0) continue;
+        for (int b = 0; b < blocks; b++) {
+            v16i value;
+            SD(load_s8)(&value, n + i * stride + b * 16);
+            sum[b] += (v16u)value * (uint32_t)p[i];
+        }
+    }
+    for (int b = 0; b < blocks; b++) SD_TO(v16u_at, y + b * 16) = sum[b];
+}
+
+static void SD(attend_spiked)(struct sd_thread *t, const struct sd_attention *a, float *y, const sd_int *ys,
+                              const float *q, const sd_int *qs, const struct sd_cache *cache, const int64_t *mask) {
+    float *p = (float *)(void *)t->scratch, *room = p + t->C;
+    int32_t *whole = (int32_t *)(void *)(room + t->C), *mixed = whole + (t->C > a->width ? t->C : a->width);
+    int8_t *query = (int8_t *)(mixed + a->value_width + 64);
+    const float *places = SD(places)(t, a, mask, room);
+    for (sd_int u = t->index; u < a->heads * t->S; u += t->threads) {
+        const sd_int head = u % a->heads, s = u / a->heads, shared = head / a->shared;
+        const int8_t *keys = (const int8_t *)cache->k + shared * t->C * a->width;
+        const int8_t *values = (const int8_t *)cache->v + shared * t->C * a->value_width;
+        const float *k_scale = cache->k_scale + shared * t->C, *v_scale = cache->v_scale + shared * t->C;
+        sd_int low, high;
+        const float q_scale = SD(whole)(whole, q + head * qs[1] + s * qs[2], a->width, a->q_top, true);
+        for (sd_int d = 0; d < a->width; d++) query[d] = (int8_t)whole[d];
+        SD(span)(t, a, s, &low, &high);
+        for (sd_int i = low; i < high; i++) {
+            const float m = (float)SD(dot8)(query, keys + i * a->width, a->width);
+            p[i] = m * q_scale * k_scale[i] * a->scale;
+        }
+        SD(probabilities)(t, a, head, p, mask, places, low, high);
+        for (sd_int i = 0; i < t->T; i++) p[i] *= v_scale[i];
+        const float p_scale = SD(whole)(whole, p, t->T, a->p_top, false);
+        sd_int d = 0;
+        for (; d + 64 <= a->value_width; d += 64) SD(mix)(4, mixed + d, whole, values + d, a->value_width, t->T);
+        for (; d + 16 <= a->value_width; d += 16) SD(mix)(1, mixed + d, whole, values + d, a->value_width, t->T);
+        for (; d < a->value_width; d++) {
+            int32_t sum = 0;
+            for (sd_int i = 0; i < t->T; i++) sum += whole[i] * values[i * a->value_width + d];
+            mixed[d] = sum;
+        }
+        float *to = y + head * ys[1] + s * ys[2];
+        for (d = 0; d < a->value_width; d++) to[d] = (float)mixed[d] * p_scale;
+    }
+}

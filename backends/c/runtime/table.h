@@ -1,0 +1,34 @@
+/* The linear kernels of one instruction set, and its table. */
+#include "ops_readout.h"
+#include "ops_dense.h"
+#include "ops_event.h"
+
+static void SD(linear)(struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c) {
+    int32_t *seen = sd_seen(t, t->S * l->n_planes * l->out);
+    if (l->kernel == SD_DENSE) {
+        SD(dense)(t, l, c, seen);
+    } else if (l->kernel == SD_EVENT) {
+        SD(event)(t, l, c, seen);
+    } else {
+        SD(added)(t, l, c, seen);
+    }
+}
+
+static const struct sd_kernels SD(table) = {
+    .name = SD_NAME,
+    .map1 = SD(map1),
+    .map2 = SD(map2),
+    .rms_norm = SD(rms_norm),
+    .layer_norm = SD(layer_norm),
+    .rope = SD(rope),
+    .rotate = SD(rotate),
+    .softmax = SD(softmax),
+    .attend = SD(attend),
+    .attend_spiked = SD(attend_spiked),
+    .encode = SD(encode),
+    .int_encode = SD(int_encode),
+    .linear = SD(linear),
+    .matrix = SD(matrix),
+};
+
+#undef SD_NAME

@@ -1,0 +1,311 @@
+"""The spiked kernels: encoders, fused linear groups, fused attention, and how their spikes are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...ir import GridWeight, IRError, Op, RowWeight, Spikes
+from ...ir.store import integers
+from ...ir.types import planes
+from .emitter import Emitter, ctype, number, quoted
+from .fuse import LinearGroup, SpikedAttention
+from .masking import attention
+from .pack import (
+    by_block,
+    cells,
+    dense_codes,
+    dense_size,
+    event_codes,
+    event_stride,
+    flags,
+    interleaved,
+    padded,
+    plane_sums,
+    price_table,
+    unsigned,
+    widest,
+)
+from .views import NEW, Size, View
+
+Array = NDArray[Any]
+GRIDS = {"symmetric": "SD_SYMMETRIC", "offset": "SD_OFFSET", "asymmetric": "SD_ASYMMETRIC"}
+THRESHOLDS = {"absmax": "SD_ABSMAX", "mean": "SD_MEAN", "static": "SD_STATIC"}
+CLIPS = {"none": "SD_WHOLE", "soft": "SD_SOFT", "hard": "SD_HARD"}
+
+
+def encoder(e: Emitter, op: Op, of: Spikes, centred: bool) -> str:
+    """The struct sd_encoder of a spike.encode."""
+    a, grains = op.attrs, []
+    for s in of.segments:
+        top = a["levels"] or ((s.code.hi + 1) // 2 - 1 if a["grid"] == "offset" else s.code.hi)
+        low, high = {"symmetric": (-top, top), "offset": (0, 2 * top + 1), "asymmetric": (0, top)}[a["grid"]]
+        low, high = max(low, s.code.lo), min(high, s.code.hi)
+        rank = int(a["quantile"] * (s.stop - s.start))
+        table = "0, 0.0f, 0.0f, -1, -1, -1"
+        if a["price"]:
+            found = price_table(*s.code.priced(top, a["price"]))
+            if found is None:
+                raise IRError(f"{s.code} at price {a['price']}: its edges are too close together")
+            per, shift, edges, base, beyond = found
+            key = (s.code, top, a["price"])
+            where = [e.sections.array((*key, i), part) for i, part in enumerate((edges, base, beyond))]
+            table = f"{len(edges)}, {number(per)}, {number(shift)}, {', '.join(map(str, where))}"
+        grains.append(f"{{{s.start}, {s.stop}, {rank}, {number(top)}, {number(low)}, {number(high)}, {table}}}")
+    segments = e.table("struct sd_grain", "grains", f"{{{', '.join(grains)}}}")
+    size = {"int8_t": 1, "int16_t": 2, "int32_t": 4}[ctype(of)]
+    words = f"{GRIDS[a['grid']]}, {THRESHOLDS[a['threshold']]}, {CLIPS[a['clip']]}, {size}"
+    choices = (a["order"] == "clip_first", a["overflow"] == "widen", centred)
+    body = (
+        f"{{{words}, {', '.join(str(c).lower() for c in choices)}, {number(a['factor'])}, {len(grains)}, {segments}}}"
+    )
+    return "&" + e.table("struct sd_encoder", "encoder", body, array=False)
+
+
+# ---- counting ----
+
+
+def _product(e: Emitter, op: Op) -> int:
+    return next(i for i, o in enumerate(e.products) if o is op)
+
+
+def count_linear(e: Emitter, op: Op, n: View, shift: View | None = None) -> list[str]:
+    """Lines that count the spikes of a spike.linear."""
+    of = op.operands[0].type
+    out = e.program.weights[op.weights[0]].type.shape[0]
+    assert isinstance(of, Spikes)
+    if len(n.dims) != 2 or n.strides[-1] != 1:
+        raise IRError("spiked linear layers take [B,S,in] in C")
+    zero = f"{shift.pointer}, {shift.strides[0]}" if shift else "NULL, 0"
+    which, (rows, width) = _product(e, op), n.dims
+    return [
+        f"sd_count(t, {which}, {n.pointer}, {n.size}, {rows}, {n.strides[0]}, {e.segments(of)}, {zero}, {out});",
+        f"sd_cost(t, {which}, {rows} * {out}, {rows} * {width} * {out});",
+    ]
+
+
+def count_matmul(e: Emitter, op: Op, n: View, heads: int, inner: Size) -> list[str]:
+    """Lines that count the spikes of a spike.matmul, of whose spikes n are [heads, rows, channels]."""
+    of = op.operands[1].type
+    assert isinstance(of, Spikes)
+    shared, rows, width = n.dims
+    assert isinstance(shared, int)
+    if n.strides[-1] != 1:
+        raise IRError("spikes of attention must lie channel by channel in C")
+    which, outer = _product(e, op), rows if op.attrs["transpose"] else width
+    each = f"{n.pointer} + i * {n.strides[0]}"
+    return [
+        f"for (sd_int i = 0; i < {shared}; i++) {{",
+        f"    sd_count(t, {which}, {each}, {n.size}, {rows}, {n.strides[1]}, {e.segments(of)}, NULL, 0, {NEW} * {heads // shared});",
+        "}",
+        f"sd_cost(t, {which}, {heads} * {NEW} * {outer}, {heads} * {NEW} * {inner} * {outer});",
+    ]
+
+
+# ---- linear groups ----
+
+
+# Counts that the dense kernel takes: two bytes, n = low + 256·high.
+MOST_DENSE = 2**15 - 129
+
+
+def _kernel(e: Emitter, of: Spikes) -> str:
+    wanted = e.options.kernels
+    if wanted == "add":
+        return "SD_ADDED"
+    fits = all(-MOST_DENSE <= s.code.lo and s.code.hi <= MOST_DENSE for s in of.segments)
+    return "SD_DENSE" if wanted != "event" and fits else "SD_EVENT"
+
+
+class _Packing:
+    """The weights of a linear group in the layout of its kernel."""
+
+    def __init__(self, e: Emitter, group: LinearGroup, kernel: str) -> None:
+        self.e, self.group, self.kernel = e, group, kernel
+        self.weights = [e.program.weights[p.weight] for p in group.parts]
+        of = self.weights[0].type
+        spikes = group.counts.type
+        assert isinstance(of, GridWeight | RowWeight)
+        assert isinstance(spikes, Spikes)
+        self.of, self.spikes = of, spikes
+        self.nibbles = of.bits <= 4
+        self.largest = of.range[1] - of.range[0]
+        self.dense = kernel == "SD_DENSE"
+        add = kernel == "SD_ADDED"
+        widths = [widest(s.code, self.largest) if add else of.shape[1] for s in spikes.segments]
+        self.cells = cells(spikes.starts, of, self.nibbles, widths)
+        self.planes = planes(spikes.starts, of)
+        self.out = sum(padded(w.type.shape[0]) for w in self.weights)
+        self.key = (*(w.sha256 for w in self.weights), kernel, spikes.starts, group.gated is not None)
+
+    def _rows(self, part: str, dtype: Any = None) -> Array:
+        parts = [self.e.store.get(w)[part] for w in self.weights]
+        whole = interleaved(parts, self.group.gated is not None)
+        return whole if dtype is None else whole.astype(dtype)
+
+    def codes(self) -> int:
+        size = (
+            dense_size(self.out, self.cells, self.nibbles)
+            if self.dense
+            else self.of.shape[1] * event_stride(self.out, self.nibbles)
+        )
+
+        def make() -> Array:
+            codes = interleaved(
+                [unsigned(self.of, self.e.store.get(w)["codes"])[0] for w in self.weights], self.group.gated is not None
+            )
+            return dense_codes(codes, self.cells, self.nibbles) if self.dense else event_codes(codes, self.nibbles)
+
+        return self.e.sections.add((*self.key, "codes"), size, make)
+
+    def _spread(self, part: str, groups: Sequence[int], dtype: str) -> int:
+        """A part with one column for each of these groups, by block for the dense kernel, by column for the others."""
+        size = self.out * len(groups) * np.dtype(dtype).itemsize
+
+        def make() -> Array:
+            values = self._rows(part, dtype)[:, list(groups)]
+            return by_block(values) if self.dense else values.T
+
+        return self.e.sections.add((*self.key, part), size, make)
+
+    def parts(self) -> tuple[int, int, int, int]:
+        """Sections of steps, offsets, scales and minima."""
+        if isinstance(self.of, RowWeight):
+            groups = [c.group for c in self.cells]
+            scales = self.e.sections.add((*self.key, "scales"), 4 * self.out, lambda: self._rows("scales", "<f4"))
+            return self._spread("steps", groups, "|u1"), self._spread("offsets", groups, "<i2"), scales, -1
+        groups = [p.group for p in self.planes]
+        minima = self._spread("minima", groups, "<f2") if self.of.minimum else -1
+        return -1, -1, self._spread("scales", groups, "<f2"), minima
+
+    def sums(self) -> int:
+        """Section of what a zero point is times."""
+
+        def make() -> Array:
+            of = self.of
+            whole = interleaved([integers(of, self.e.store.get(w)) for w in self.weights], self.group.gated is not None)
+            values = plane_sums(whole, [p.start for p in self.planes]).astype("<i4")
+            return by_block(values) if self.dense else values.T
+
+        return self.e.sections.add((*self.key, "sums"), 4 * self.out * len(self.planes), make)
+
+    def flags(self) -> str:
+        """What each step of each segment's train asks of the membrane."""
+        items: list[int] = []
+        for i, s in enumerate(self.spikes.segments):
+            width = max((c.stop - c.start for c in self.cells if c.segment == i), default=1)
+            items += flags(s, width, self.largest)
+        return self.e.numbers("flags", items, "int")
+
+
+def _scratch(p: _Packing, rows: int) -> int:
+    """Bytes of scratch that the kernel takes."""
+    sums = -(-rows * len(p.cells) * 4 // 64) * 64
+    if p.dense:
+        return sums + 2 * rows * sum(c.padded for c in p.cells) + rows * len(p.cells) + 64
+    events = 8 * p.of.shape[1]
+    if p.kernel == "SD_ADDED":
+        most = 0
+        for s in p.spikes.segments:
+            spikes = int(s.code.spikes(np.arange(s.code.lo, s.code.hi + 1)).max())
+            width = max((c.stop - c.start for c in p.cells), default=1)
+            most = max(most, 4 * (2 * s.code.steps + 2 + spikes * width))
+        events = most
+    return sums + rows * (p.out // 16) * 192 + events + 64
+
+
+def linear_group(e: Emitter, group: LinearGroup) -> None:
+    """One call for all matrices on one encoded input."""
+    n, v = e.view(group.counts), e.view(group.scale)
+    z = e.view(group.zero) if group.zero else None
+    if len(n.dims) != 2 or n.strides[1] != 1 or v.strides[-1] != 1:
+        raise IRError("spiked linear layers take [B,S,in] in C")
+    spikes = group.counts.type
+    assert isinstance(spikes, Spikes)
+    kernel = _kernel(e, spikes)
+    p = _Packing(e, group, kernel)
+    centred = group.counts.name in e.centred
+    out = p.out // 2 if group.gated else p.out
+    y = e.room("float", (NEW, out), private=False)
+    steps, offsets, scales, minima = p.parts()
+    bias = e.padded_bias(
+        [(q.bias, w.type.shape[0]) for q, w in zip(group.parts, p.weights, strict=True)], bool(group.gated)
+    )
+    act = group.parts[0].act
+    code = e.codes(p.spikes.segments) if kernel == "SD_ADDED" else "NULL"
+    flag = p.flags() if kernel == "SD_ADDED" else "NULL"
+    ragged = any(c.stop - c.start != c.padded or c.at != c.start for c in p.cells)
+    stride = 0 if p.dense else event_stride(p.out, p.nibbles)
+    whole = sum(c.padded for c in p.cells)
+    rows, gated = isinstance(p.of, RowWeight), group.gated is not None
+    sums = p.sums() if z is not None and not centred else -1
+    plain = rows and p.nibbles and sums < 0 and len(p.planes) == 1 and all(c.stop - c.start == 32 for c in p.cells)
+    flags_text = ", ".join(str(f).lower() for f in (rows, gated, ragged, plain))
+    sizes = f"{n.size}, {p.of.shape[1]}, {whole}, {p.out}, {stride}, {0 if rows else p.of.range[0]}"
+    shape = f"{len(p.cells)}, {len(p.planes)}, {len(p.spikes.segments)}, {e.cells(p.cells)}"
+    sections = f"{p.codes()}, {steps}, {offsets}, {scales}, {minima}, {bias}, {sums}"
+    body = (
+        f"{{{kernel}, {int(not p.nibbles)}, {flags_text}, SD_{act.upper() or 'NOTHING'}, {sizes}, {shape},\n"
+        f"    {sections}, {code}, {flag}}}"
+    )
+    name = e.table("struct sd_linear", "linear", body, array=False)
+    e.need(_scratch(p, e.most_tokens))
+    used_z = z if not centred else None
+    if used_z is not None and used_z.strides[0] != v.strides[0]:
+        raise IRError("scales and zero points of spikes must lie alike in C")
+    args = f"{n.pointer}, {v.pointer}, {used_z.pointer if used_z else 'NULL'}, {y.pointer}, {n.strides[0]}, {v.strides[0]}, {y.strides[0]}"
+    lines = [f"K->linear(t, &{name}, &(struct sd_call){{{args}}});"]
+    shown = group.parts[0].linear.result.name
+    lines.append(f"sd_show(t, {quoted(shown)}, 4, {NEW} * {len(p.planes)}, {p.out}, {p.out}, t->m->seen);")
+    for part in group.parts:
+        lines += count_linear(e, part.linear, n, z if centred else None)
+    reads = [n, v, *([z] if z else [])]
+    e.step(group.ops, lines, reads, [y], kind="SD_LINEAR")
+    e.kernels.append(
+        {"module": group.parts[0].linear.loc.module, "matrices": len(group.parts), "kernel": kernel[3:].lower()}
+    )
+    _results(e, group, y)
+
+
+def _results(e: Emitter, group: LinearGroup, y: View) -> None:
+    if group.gated:
+        width = group.parts[0].result.type.shape[-1]
+        assert isinstance(width, int)
+        made = y.sliced(1, 0, width)
+        assert made is not None
+        e.views[group.gated.result.name] = made
+        return
+    at = 0
+    for part in group.parts:
+        width = part.result.type.shape[-1]
+        assert isinstance(width, int)
+        made = y.sliced(1, at, at + width)
+        assert made is not None
+        e.views[part.result.name] = made
+        at += padded(width)
+
+
+# ---- attention ----
+
+
+def spiked_attention(e: Emitter, found: SpikedAttention) -> None:
+    """One call from queries to mixed values, over caches of counts."""
+    q = e.packed(found.softmax, e.view(found.query))
+    k, v, ks, vs, mask = (e.view(x) for x in (found.keys, found.values, found.key_scale, found.value_scale, found.mask))
+    heads, shared = q.dims[0], k.dims[0]
+    assert isinstance(heads, int)
+    assert isinstance(shared, int)
+    widths = int(k.dims[-1]), int(v.dims[-1])
+    y = e.room("float", (heads, NEW, widths[1]), private=False)
+    e.views[found.result.name] = y
+    e.need(4 * sum(widths) + widths[0] + 1024, 12)
+    how = attention(e, found.softmax, heads, heads // shared, widths, found.scale, (found.q_top, found.p_top))
+    cache = f"&(struct sd_cache){{{k.pointer}, {v.pointer}, {ks.pointer}, {vs.pointer}}}"
+    line = (
+        f"K->attend_spiked(t, {how}, {y.pointer}, {y.four()[1]}, {q.pointer}, {q.four()[1]}, {cache}, {mask.pointer});"
+    )
+    lines = [line, *count_matmul(e, found.scores, k, heads, widths[0]), *count_matmul(e, found.mixed, v, heads, "t->T")]
+    e.step(found.ops, lines, [q, k, v, ks, vs, mask], [y], kind="SD_ATTENTION")

@@ -1,0 +1,41 @@
+"""Building on first use: cached by content, one line where there is no compiler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sdllm.backends.c.build import cache, library
+from sdllm.backends.c.runner import CRunner
+
+from ...toys import toy_decoder
+from .common import emit
+
+
+def test_a_library_is_built_once(tmp_path: Path) -> None:
+    first = emit(*toy_decoder(1), tmp_path / "a")
+    made = library(first)
+    when = made.stat().st_mtime_ns
+    assert library(emit(*toy_decoder(1), tmp_path / "b")) == made
+    assert made.stat().st_mtime_ns == when
+    assert library(emit(*toy_decoder(1, seed=1), tmp_path / "c")) != made
+    assert not list(cache().glob("model-*.o"))
+
+
+def test_no_compiler_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = emit(*toy_decoder(1, seed=2), tmp_path)
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Exception, match="needs a C compiler") as raised:
+        CRunner(folder)
+    assert "\n" not in str(raised.value)
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(Exception, match="the C compiler no-such-compiler does not run"):
+        CRunner(folder)
+
+
+def test_a_compiler_that_fails_is_said(tmp_path: Path) -> None:
+    folder = emit(*toy_decoder(1, seed=3), tmp_path)
+    (folder / "model.c").write_text("#error broken on purpose\n")
+    with pytest.raises(Exception, match="broken on purpose"):
+        CRunner(folder)
