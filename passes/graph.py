@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ir import FloatWeight, Op, Program, Rewriter, WeightType
+from ..ir import Code, FloatWeight, Op, Program, Rewriter, Segment, Spikes, State, WeightType
 from .base import Context, PassError
 
 Parts = Mapping[str, NDArray[Any]]
@@ -73,3 +73,13 @@ def free_name(rewriter: Rewriter, wanted: str) -> str:
     while name in rewriter.weights:
         name, number = f"{wanted}.{number}", number + 1
     return name
+
+
+def recode_states(rewriter: Rewriter, codes: Mapping[str, Code]) -> None:
+    """Give the states that hold an encoder's counts, by its first result's name, that encoder's new code."""
+    for op in rewriter.source.ops:
+        if op.name == "state.append" and op.state is not None and op.operands[0].name in codes:
+            of = rewriter.source.states[op.state].type
+            assert isinstance(of, Spikes)
+            segment = Segment(0, of.segments[-1].stop, codes[op.operands[0].name])
+            rewriter.states[op.state] = State(op.state, Spikes((segment,), of.shape))

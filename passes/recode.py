@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ..ir import CSD, Bits, Code, Op, Program, Ramp, Rewriter, SignedBits, State
+from ..ir import CSD, Bits, Code, Op, Program, Ramp, Rewriter, SignedBits
 from ..ir.interpreter import KERNELS, Call
-from ..ir.types import Segment, Spikes
 from .base import Context, Pass, PassError
 from .calibrate import sample_inputs
+from .graph import recode_states
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,7 @@ class Recode(Pass):
 
 def _recoded(program: Program, codes: dict[str, Code]) -> Program:
     rewriter = Rewriter(program)
-    states = dict(_state_codes(program, codes))
-    for name, code in states.items():
-        of = program.states[name].type
-        assert isinstance(of, Spikes)
-        rewriter.states[name] = State(name, Spikes((Segment(0, of.segments[-1].stop, code),), of.shape))
+    recode_states(rewriter, codes)
     for op in program.ops:
         if op.result.name not in codes or codes[op.result.name] == op.attrs["code"]:
             rewriter.keep(op)
@@ -82,12 +78,3 @@ def _recoded(program: Program, codes: dict[str, Code]) -> Program:
         grid_top = (old.hi + 1) // 2 - 1 if op.attrs["grid"] == "offset" else old.hi
         rewriter.keep(op, code=codes[op.result.name], levels=op.attrs["levels"] or grid_top)
     return rewriter.done()
-
-
-def _state_codes(program: Program, codes: dict[str, Code]) -> list[tuple[str, Code]]:
-    """States that hold recoded spikes."""
-    return [
-        (op.state, codes[op.operands[0].name])
-        for op in program.ops
-        if op.name == "state.append" and op.state is not None and op.operands[0].name in codes
-    ]

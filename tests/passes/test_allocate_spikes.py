@@ -133,3 +133,16 @@ def test_measurements_are_kept_for_the_next_budget(monkeypatch: pytest.MonkeyPat
     run_pipeline(program, parse_pipeline("allocate-spikes{additions=0.8}"), context)
     monkeypatch.setattr("sdllm.passes.allocate_spikes.sensitivities", None)
     run_pipeline(program, parse_pipeline("allocate-spikes{additions=1.0}"), context)
+
+
+def test_nor_does_attention_hide_anything_in_the_twin() -> None:
+    program, store, ids, context = made()
+    spiked = run_pipeline(program, parse_pipeline(ENCODE.replace(",attention=false", "")), context)
+    twin, marks = unspiked(spiked)
+    assert 0 < len(marks) < sum(op.name == "spike.encode" for op in spiked.ops)
+    source = torch.log_softmax(logits(program, store, ids), -1)
+    apart = [
+        float((source.exp() * (source - torch.log_softmax(logits(p, store, ids), -1))).sum(-1).mean())
+        for p in (twin, spiked)
+    ]
+    assert apart[0] < 1e-3 * apart[1]
