@@ -29,8 +29,8 @@ SDLLM = Recipe(
 
 DIGIT_RAMP = Recipe(
     "digit-ramp",
-    "ours: 4-bit weights on one scale a row; large counts as signed digits, small ones as one timed spike, in 16 steps; "
-    "a spike budget for the whole model",
+    "ours: a spike budget for the whole model; large counts as signed digits, small ones as one timed spike, in 16 "
+    "steps; 4-bit weights on one scale a row",
     "quantize-weights{bits=4,group=32,rows=true},"
     "insert-encoders{code=digit_ramp:6:4:10,threshold=mean,factor=0.25,overflow=widen,price=0.3,attention_code=csd:7},"
     "allocate-spikes{additions=0.98}",
@@ -77,4 +77,14 @@ def parse_pipeline(text: str) -> Sequence[Pass]:
     return [pass_class(name).parse(options) for name, options in split_pipeline(text)]
 
 
-__all__ = ["DENSE", "DIGIT_RAMP", "DIGIT_RAMP_40", "SDLLM", "Recipe", "parse_pipeline", "pass_class", "recipe", "recipes"]
+__all__ = [
+    "DENSE",
+    "DIGIT_RAMP",
+    "DIGIT_RAMP_40",
+    "SDLLM",
+    "Recipe",
+    "parse_pipeline",
+    "pass_class",
+    "recipe",
+    "recipes",
+]

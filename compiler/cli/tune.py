@@ -28,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     goal.add_argument("--max-additions", type=float, metavar="A", help="least perplexity at so many additions a weight")
     goal.add_argument("--max-energy", metavar="E", help="least perplexity at so much energy a token: 40uJ, 2e-5")
     parser.add_argument("--max-steps", type=int, default=0, help="most time steps (default: any)")
+    parser.add_argument("--weight-bits", type=int, default=4, help="bits of a weight's code, 2 to 7 (default 4)")
     parser.add_argument("--text", type=Path, help="text to score on; default: calibration text held out")
     parser.add_argument("--windows", type=int, default=8, help="windows of it to score on (default 8)")
     parser.add_argument("--window", type=int, default=512, help="tokens of each window of --text (default 512)")
@@ -61,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
         folder = args.out.with_name(args.out.name + ".trials")
         trials = Trials(prepared, _windows(args, prepared), folder, seed=args.seed, progress=ui.progress)
         with ui.stage("search"):
-            found = tune(trials, goal, max_steps=args.max_steps, rounds=args.rounds, tell=told.append)
+            found = tune(
+                trials, goal, bits=args.weight_bits, max_steps=args.max_steps, rounds=args.rounds, tell=told.append
+            )
         out = compile_model(replace(request, pipeline=found[0].outcome.pipeline), ui, prepared)
     finally:
         ui.close()
@@ -141,6 +144,8 @@ def _check(args: argparse.Namespace) -> None:
     for option, least in (("windows", 1), ("window", 2), ("rounds", 0), ("max_steps", 0)):
         if getattr(args, option) < least:
             raise InputError(f"--{option.replace('_', '-')} {getattr(args, option)}: must be at least {least}")
+    if not 2 <= args.weight_bits <= 7:
+        raise InputError(f"--weight-bits {args.weight_bits}: must be 2 to 7")
     if args.out.exists() and not args.force:
         raise InputError(f"{args.out}: exists already; give another -o, or --force to replace it")
 

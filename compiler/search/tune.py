@@ -11,7 +11,6 @@ from .trials import Outcome, Trials
 
 _SHORT = 0.97  # of the way to where a straight line meets the budget
 _CLOSE = 0.02  # of the budget left: good enough
-WEIGHTS = "quantize-weights{bits=4,group=32,rows=true}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +23,10 @@ class Family:
     least: float
     most: float
 
-    def pipeline(self, additions: float) -> str:
-        """The pipeline at so many additions a weight."""
-        return f"{WEIGHTS},{self.encoders},allocate-spikes{{additions={additions:.4g},strict=false}}"
+    def pipeline(self, additions: float, bits: int) -> str:
+        """The pipeline at so many additions a weight, on weights of so many bits."""
+        weights = f"quantize-weights{{bits={bits},group=32,rows=true}}"
+        return f"{weights},{self.encoders},allocate-spikes{{additions={additions:.4g},strict=false}}"
 
 
 def _mean(code: str, factor: float) -> str:
@@ -80,7 +80,7 @@ Tell = Callable[[Tried], None]
 
 
 def tune(
-    trials: Trials, goal: Goal, *, max_steps: int = 0, rounds: int = 4, tell: Tell = lambda tried: None
+    trials: Trials, goal: Goal, *, bits: int = 4, max_steps: int = 0, rounds: int = 3, tell: Tell = lambda tried: None
 ) -> list[Tried]:
     """Search every family of at most `max_steps` time steps (0: any); gives all trials, the best first.
 
@@ -96,7 +96,7 @@ def tune(
 
     def room(family: Family, additions: float) -> float:
         """What a trial leaves of the budget, as a share of it; negative where it does not keep to it."""
-        outcome = trials.outcome(family.pipeline(additions))
+        outcome = trials.outcome(family.pipeline(additions, bits))
         left = 1 - goal.spent(outcome, source) / goal.most
         found.append(Tried(family.name, additions, outcome, left >= 0))
         tell(found[-1])
@@ -109,8 +109,8 @@ def tune(
     if not best[0].kept:
         nearest = goal.spent(best[0].outcome, source)
         raise InputError(
-            f"no pipeline tried keeps to {goal.measure} {goal.most:g}; the nearest has {nearest:.4g}: "
-            f"{best[0].outcome.pipeline}"
+            f"no pipeline tried keeps to {goal.measure} {goal.most:g}; the nearest has {nearest:.4g}; "
+            f"allow more, or try --weight-bits above {bits}"
         )
     return best
 

@@ -89,6 +89,7 @@ def test_the_frontier_has_no_trial_that_another_beats() -> None:
         (["--max-ppl-increase", "five"], "--max-ppl-increase five: give a number"),
         (["--max-energy", "3kJ"], "--max-energy 3kJ: give a number, with one of the units"),
         (["--max-additions", "1", "--max-steps", "3"], "--max-steps 3: the fewest are 12"),
+        (["--max-additions", "1", "--weight-bits", "8"], "--weight-bits 8: must be 2 to 7"),
         (["--max-additions", "1", "--windows", "0"], "--windows 0: must be at least 1"),
     ],
 )
