@@ -33,7 +33,7 @@ from .arena import Arena
 from .options import Options
 from .pack import Cell, interleaved, matrix, trains
 from .steps import Step
-from .views import ALL, NEW, Size, Slot, View, size_of
+from .views import ALL, NEW, Size, Slot, View, call, size_of
 from .weightfile import Sections
 
 Array = NDArray[Any]
@@ -179,8 +179,7 @@ class Emitter:
 
     def copy(self, op: Op, view: View, to: View) -> None:
         """Move elements; both views have one shape."""
-        shape, strides = view.four()
-        line = f"sd_copy(t, {to.all}, {view.size}, {shape}, {to.pointer}, {to.four()[1]}, {view.pointer}, {strides});"
+        line = call("sd_copy", to.all, view.size, view.shape, to.place, view.place)
         self.step([op], [line], [view], [to])
 
     def packed(self, op: Op, view: View) -> View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def cells(starts: tuple[int, ...], of: Linear, nibbles: bool, widest: Sequence[i
         if isinstance(of, RowWeight):
             cuts |= {g for g in range(0, of.shape[1], of.group) if p.start < g < p.stop}
         edges = sorted(cuts)
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             for first in range(start, stop, widest[p.segment]):
                 last = min(first + widest[p.segment], stop)
                 width = -(-(last - first) // step) * step
@@ -155,7 +156,7 @@ def flags(segment: Segment, width: int, largest: int) -> list[int]:
     train = code.encode(np.arange(code.lo, code.hi + 1)).astype(np.int64)
     held, slope, made = np.zeros(train.shape[1], np.int64), np.zeros(train.shape[1], np.int64), []
     for spikes, doublings, ramp in zip(train, code.doublings, code.ramps, strict=True):
-        slope = (slope if not doublings else 0) + (spikes if ramp else 0)
+        slope = slope * (doublings == 0) + spikes * ramp
         arriving = slope if ramp else spikes
         flag = doublings | RAMP * ramp | CLEAR * (doublings > 0)
         # Doubled one after the other, the sums must fit at each.

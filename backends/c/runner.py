@@ -84,7 +84,7 @@ class CRunner:
         """Where the time went, if the model was opened with `profile`."""
         times = Times()
         self._c.sdllm_profile(self._model, ctypes.byref(times))
-        return {name: getattr(times, name) for name, _ in Times._fields_}
+        return {name: getattr(times, name) for name in ("linears", "attention", "head", "rest")}
 
     def new_state(self, batch: int = 1) -> CState:
         """A state without a past, for so many sequences."""

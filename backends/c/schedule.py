@@ -5,13 +5,14 @@ from __future__ import annotations
 from math import prod
 
 from ...ir import IRError, Op, Program, Store, Value
+from .attention import spiked_attention
 from .emitter import Emitter, ctype, dims
 from .fuse import Fused, LinearGroup, find
+from .linears import linear_group
 from .options import Options
 from .printers import PRINTERS
-from .spiked import linear_group, spiked_attention
 from .steps import place_barriers
-from .views import NEW, Size, Slot, View, four
+from .views import NEW, Size, Slot, View, call, four
 
 # What may follow a matrix whose result is an output, in place.
 AFTER = ("nn.scale", "nn.softcap", "nn.bias", "nn.activation")
@@ -121,15 +122,11 @@ def _outputs(e: Emitter) -> None:
         view, shape = e.views[value.name], dims(value.type)
         slot = Slot(f"out {index}")
         to = View(e.wanted(view.ctype, index), view.ctype, shape, natural(shape), slot)
-        (sizes, strides), pointer = view.four(), view.pointer
+        sizes, source = view.shape, view.place
         if row_of(shape):
-            rows: list[Size] = [*shape]
-            rows[0] = f"{NEW} - t->m->from"
-            while len(rows) > 4:
-                rows.remove(1)
-            sizes = four([1] * (4 - len(rows)) + rows)
-            pointer = f"{pointer} + t->m->from * {view.strides[0]}"
-        line = f"sd_copy(t, {'false' if not view.slot.private else view.all}, {view.size}, {sizes}, {to.pointer}, {to.four()[1]}, {pointer}, {strides});"
+            sizes = four([f"{NEW} - t->m->from", *[d for d in shape[1:] if d != 1 or len(shape) <= 4]], 1)
+            source = source.replace(view.pointer, f"{view.pointer} + t->m->from * {view.strides[0]}", 1)
+        line = call("sd_copy", view.all, view.size, sizes, to.place, source)
         # One thread writes what all have worked out for themselves.
         if view.slot.private:
             lone = "t->index == 0" if view.slot.always else "!t->solo || t->index == 0"

@@ -1,4 +1,4 @@
-"""model.c: the schedule as C, a function for each layer, each call under the lines of the program that it carries out."""
+"""model.c: the schedule as C, a function for each layer, each call under the lines of the program it carries out."""
 
 from __future__ import annotations
 

@@ -6,7 +6,9 @@ There is one sequence, so axes of size B are left out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import prod
 
 from ...ir import IRError
@@ -56,19 +58,29 @@ class View:
         """Whether every thread works out all of it, as C text."""
         return "true" if self.slot.always else "t->solo" if self.slot.private else "false"
 
-    def stride(self, axis: int) -> Size:
-        return self.strides[axis]
+    @property
+    def shape(self) -> str:
+        """Sizes through four axes, as C text. Raises IRError if there are more."""
+        return four(self._axes()[0], 1)
 
-    def four(self) -> tuple[str, str]:
-        """Shape and strides through four axes. Raises IRError if there are more."""
+    @property
+    def place(self) -> str:
+        """Where it is and how it lies: a pointer and strides through four axes, as two arguments."""
+        return f"{self.pointer}, {self.lies}"
+
+    @property
+    def lies(self) -> str:
+        """Strides through four axes."""
+        return four(self._axes()[1])
+
+    def _axes(self) -> tuple[list[Size], list[Size]]:
         dims, strides = list(self.dims), list(self.strides)
         while len(dims) > 4:
             if 1 not in dims:
                 raise IRError(f"a value of {len(self.dims)} axes {list(self.dims)}: kernels see at most four")
             one = dims.index(1)
             del dims[one], strides[one]
-        pad = 4 - len(dims)
-        return four([1] * pad + dims), four([0] * pad + strides)
+        return dims, strides
 
     def permuted(self, axes: tuple[int, ...]) -> View:
         return replace(self, dims=tuple(self.dims[a] for a in axes), strides=tuple(self.strides[a] for a in axes))
@@ -85,7 +97,7 @@ class View:
         """The same elements in another shape; None if they would have to be moved."""
         strides: list[Size] = []
         old, new = _runs(self.dims), _runs(dims)
-        if [prod(self.dims[i] for i in run) for run, _ in old] != [prod(dims[i] for i in run) for run, _ in new]:  # type: ignore[misc]
+        if [_product(self.dims, run) for run, _ in old] != [_product(dims, run) for run, _ in new]:
             return None
         for (have, symbol), (want, _) in zip(old, new, strict=True):
             made = _restride([(self.dims[i], self.strides[i]) for i in have], [dims[i] for i in want])
@@ -97,9 +109,23 @@ class View:
         return replace(self, dims=dims, strides=tuple(strides))
 
 
-def four(items: list[Size]) -> str:
-    """Four numbers as a C literal."""
-    return f"SD_4({', '.join(map(str, items))})"
+def four(items: Sequence[Size], fill: int = 0) -> str:
+    """Four numbers as a C literal, filled up from the left."""
+    return f"SD_4({', '.join(map(str, [fill] * (4 - len(items)) + list(items)))})"
+
+
+def call(function: str, *arguments: object) -> str:
+    """A statement that calls a function, whose first argument is always the thread."""
+    return f"{function}({', '.join(['t', *map(str, arguments)])});"
+
+
+def flag(value: object) -> str:
+    """A C truth value."""
+    return "true" if value else "false"
+
+
+def _product(dims: tuple[Size, ...], axes: list[int]) -> int:
+    return prod(d for d in (dims[i] for i in axes) if isinstance(d, int))
 
 
 def _runs(dims: tuple[Size, ...]) -> list[tuple[list[int], int | None]]:
@@ -123,7 +149,7 @@ def _restride(have: list[tuple[Size, Size]], want: list[Size]) -> list[Size] | N
         return [left.pop(0) if d != 1 else 0 for d in want]
     packed = all(
         isinstance(s, int) and isinstance(d, int) and isinstance(outer, int) and outer == s * d
-        for (_, outer), (d, s) in zip(have, have[1:], strict=False)
+        for (_, outer), (d, s) in pairwise(have)
     )
     last = have[-1][1] if have else 1
     if not packed or not isinstance(last, int):

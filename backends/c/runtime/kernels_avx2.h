@@ -1,5 +1,6 @@
 /* AVX2: 16 outputs are two vectors; products of codes and counts are added in pairs, in 16 bits where that fits. */
 #define SD_ISA avx2
+#define SD_NATIVE 32 /* bytes of a register */
 #define SD_NAME "avx2"
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,f16c"))), apply_to = function)
@@ -36,11 +37,6 @@ static inline __attribute__((always_inline)) void SD(load_s8)(v16i *v, const int
     SD(both)(v, _mm256_cvtepi8_epi32(all), _mm256_cvtepi8_epi32(_mm_srli_si128(all, 8)));
 }
 
-/* 32 unsigned bytes as 16-bit numbers. */
-static inline __attribute__((always_inline)) void SD(spread)(v32h *v, const v32c *p) {
-    SD(both)(v, _mm256_cvtepu8_epi16(SD(at)(p, 0)), _mm256_cvtepu8_epi16(SD(at)(p, 16)));
-}
-
 static inline __attribute__((always_inline)) void SD(store_s16)(int16_t *p, const v16i *v) {
     __m256i low, high;
     memcpy(&low, v, 32);
@@ -56,6 +52,23 @@ static inline __attribute__((always_inline)) void SD(store_s8)(int8_t *p, const 
     memcpy(p, &made, 16);
 }
 
+/* By 16 cells of a table: next where the ratio is beyond the cell's edge, and base elsewhere. */
+static inline __attribute__((always_inline)) void SD(choose)(v16i *n, const v16f *ratio, const v16i *at,
+                                                             const float *edges, const int32_t *base,
+                                                             const int32_t *next) {
+    for (int i = 0; i < 2; i++) {
+        __m256i cell;
+        __m256 r;
+        memcpy(&cell, (const char *)at + 32 * i, 32);
+        memcpy(&r, (const char *)ratio + 32 * i, 32);
+        const __m256 beyond = _mm256_cmp_ps(r, _mm256_i32gather_ps(edges, cell, 4), _CMP_GT_OQ);
+        const __m256i low = _mm256_i32gather_epi32(base, cell, 4), high = _mm256_i32gather_epi32(next, cell, 4);
+        const __m256i made = _mm256_blendv_epi8(low, high, _mm256_castps_si256(beyond));
+        memcpy((char *)n + 32 * i, &made, 32);
+    }
+}
+
+#define SD_LOAD_S8(v, p) (v) = (SD(vi))_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p)))
 #include "ops_float.h"
 #include "ops_encode.h"
 
@@ -132,3 +145,5 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
 #pragma GCC pop_options
 #endif
 #undef SD_ISA
+#undef SD_NATIVE
+#undef SD_LOAD_S8

@@ -1,4 +1,5 @@
 /* AVX-512, with VNNI (SD_VNNI: four products and their sum in one instruction) or without. Included for each. */
+#define SD_NATIVE 64
 #ifdef SD_VNNI
 #define SD_ISA avx512vnni
 #define SD_NAME "avx512vnni"
@@ -38,11 +39,6 @@ static inline __attribute__((always_inline)) void SD(load_s8)(v16i *v, const int
     *v = (v16i)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
-/* 32 unsigned bytes as 16-bit numbers. */
-static inline __attribute__((always_inline)) void SD(spread)(v32h *v, const v32c *p) {
-    *v = (v32h)_mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
-
 static inline __attribute__((always_inline)) void SD(store_s8)(int8_t *p, const v16i *v) {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8((__m512i)*v));
 }
@@ -51,6 +47,17 @@ static inline __attribute__((always_inline)) void SD(store_s16)(int16_t *p, cons
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16((__m512i)*v));
 }
 
+/* By 16 cells of a table: next where the ratio is beyond the cell's edge, and base elsewhere. */
+static inline __attribute__((always_inline)) void SD(choose)(v16i *n, const v16f *ratio, const v16i *at,
+                                                             const float *edges, const int32_t *base,
+                                                             const int32_t *next) {
+    const __m512i cell = (__m512i)*at;
+    const __mmask16 beyond = _mm512_cmp_ps_mask((__m512)*ratio, _mm512_i32gather_ps(cell, edges, 4), _CMP_GT_OQ);
+    const __m512i low = _mm512_i32gather_epi32(cell, base, 4);
+    *n = (v16i)_mm512_mask_i32gather_epi32(low, beyond, cell, next, 4);
+}
+
+#define SD_LOAD_S8(v, p) (v) = (SD(vi))_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 #include "ops_float.h"
 #include "ops_encode.h"
 
@@ -119,3 +126,5 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
 #pragma GCC pop_options
 #endif
 #undef SD_ISA
+#undef SD_NATIVE
+#undef SD_LOAD_S8

@@ -1,6 +1,7 @@
 /* NEON, which every 64-bit ARM has: 16 outputs are four vectors. With the dot-product extension, where the compiler is
  * told of it, four products and their sum are one instruction. */
 #define SD_ISA neon
+#define SD_NATIVE 16 /* bytes of a register */
 #define SD_NAME "neon"
 
 #include "ops_load.h"
@@ -71,3 +72,4 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
 #include "table.h"
 
 #undef SD_ISA
+#undef SD_NATIVE

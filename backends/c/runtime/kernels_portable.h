@@ -1,5 +1,6 @@
 /* Plain C: what any processor runs. */
 #define SD_ISA portable
+#define SD_NATIVE 16 /* bytes of a register */
 #define SD_NAME "portable"
 
 #include "ops_load.h"
@@ -36,3 +37,4 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
 #include "table.h"
 
 #undef SD_ISA
+#undef SD_NATIVE

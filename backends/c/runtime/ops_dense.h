@@ -83,6 +83,8 @@ SD(dense_block)(const int tokens, const int bytes, const struct sd_thread *t, co
     for (int k = 0; k < tokens; k++) SD(finish)(t, l, c, token + k, block * 16, &r[k].y, gates + k);
 }
 
+enum { SD(QUARTERS) = 64 / SD_NATIVE };
+
 /* The same for what is most common: nibbles in rows on one scale, in groups of 32 inputs and one plane. */
 static inline __attribute__((always_inline)) void
 SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c,
@@ -93,7 +95,7 @@ SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_line
     const int8_t *n = p->low + token * p->stride;
     const int32_t *sums = p->sums + token * l->n_cells;
     const int cells = l->n_cells;
-    v16u total[4] = {{0}, {0}, {0}, {0}};
+    SD(vu) total[4][SD(QUARTERS)] = {{{0}}};
     for (int i = 0; i < cells; i++) {
         v16u m[4];
         SD_AHEAD(codes + 2048);
@@ -112,14 +114,23 @@ SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_line
         v16i offset;
         SD(load_u8)(&step, steps);
         SD(load_s16)(&offset, offsets);
-        for (int k = 0; k < tokens; k++) total[k] += m[k] * step + (v16u)offset * (uint32_t)sums[k * cells + i];
+        for (int q = 0; q < SD(QUARTERS); q++) {
+            const SD(vu) by = SD_AT(SD(vu_at), (const char *)&step + q * SD_NATIVE);
+            const SD(vu) more = SD_AT(SD(vu_at), (const char *)&offset + q * SD_NATIVE);
+            for (int k = 0; k < tokens; k++) {
+                const SD(vu) sum = SD_AT(SD(vu_at), (const char *)(m + k) + q * SD_NATIVE);
+                total[k][q] += sum * by + more * (uint32_t)sums[k * cells + i];
+            }
+        }
         codes += 256;
         steps += 16;
         offsets += 16;
         n += 32;
     }
     for (int k = 0; k < tokens; k++) {
-        v16f y = __builtin_convertvector((v16i)total[k], v16f);
+        v16i whole;
+        memcpy(&whole, total[k], sizeof whole);
+        v16f y = __builtin_convertvector(whole, v16f);
         y *= SD_AT(v16f_at, (const float *)t->w[l->scales] + block * 16);
         y = y * c->v[(token + k) * c->v_stride] + 0.0f;
         SD(finish)(t, l, c, token + k, block * 16, &y, gates + k);

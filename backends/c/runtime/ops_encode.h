@@ -96,7 +96,7 @@ static inline void SD(counts)(const struct sd_thread *t, const struct sd_grain *
         cell = SD_PICK(cell > 0.0f, cell, (v16f){0});
         cell = SD_PICK(cell < most, cell, most);
         const v16i at = __builtin_convertvector(cell, v16i);
-        for (int j = 0; j < 16; j++) (*n)[j] = (*ratio)[j] > edges[at[j]] ? next[at[j]] : base[at[j]];
+        SD(choose)(n, ratio, &at, edges, base, next);
         return;
     }
     v16f r = *ratio;

@@ -16,69 +16,74 @@ struct SD(events) {
     sd_int steps;
 };
 
-/* Sum of nibble columns, by at most 8 at a time in 8 bits, into 16. `low` are outputs 0 to 31, `high` 32 to 63. */
+/* A tile goes through in parts, as wide as the instruction set's registers: SD_WIDE outputs in 16 bits, for nibbles as
+ * many of the tile's first half and of its second. */
+enum { SD(WIDE) = SD_NATIVE / 2, SD(PARTS) = 32 / (SD_NATIVE / 2) };
+typedef SD_VECTOR(int16_t, SD_NATIVE) SD(vh);
+typedef SD_VECTOR(uint8_t, SD_NATIVE / 2) SD(vb);
+typedef SD_LOOSE(uint8_t, SD_NATIVE / 2) SD(vb_at);
+typedef SD_LOOSE(int16_t, SD_NATIVE / 2) SD(half_at);
+
+/* Sum of nibble columns, by at most 16 at a time in 8 bits, into 16. */
 static inline __attribute__((always_inline)) void SD(add_nibbles)(const unsigned char *tile, const uint32_t *column,
-                                                                  const uint32_t *end, v32h *low, v32h *high) {
+                                                                  const uint32_t *end, SD(vh) *low, SD(vh) *high) {
     while (column != end) {
         const uint32_t *stop = end - column > 16 ? column + 16 : end;
-        v32c a = {0}, b = {0};
+        SD(vb) a = {0}, b = {0};
         for (; column != stop; column++) {
-            const v32c codes = SD_AT(v32c_at, tile + *column);
+            const SD(vb) codes = SD_AT(SD(vb_at), tile + *column);
             a += codes & 15;
             b += codes >> 4;
         }
-        v32h some;
-        SD(spread)(&some, &a);
-        *low += some;
-        SD(spread)(&some, &b);
-        *high += some;
+        *low += __builtin_convertvector(a, SD(vh));
+        *high += __builtin_convertvector(b, SD(vh));
     }
 }
 
 static inline __attribute__((always_inline)) void SD(add_bytes)(const unsigned char *tile, const uint32_t *column,
-                                                                const uint32_t *end, v32h *low, v32h *high) {
+                                                                const uint32_t *end, SD(vh) *low, SD(vh) *high) {
     for (; column != end; column++) {
-        const v32c a = SD_AT(v32c_at, tile + *column), b = SD_AT(v32c_at, tile + *column + 32);
-        v32h some;
-        SD(spread)(&some, &a);
-        *low += some;
-        SD(spread)(&some, &b);
-        *high += some;
+        *low += __builtin_convertvector(SD_AT(SD(vb_at), tile + *column), SD(vh));
+        *high += __builtin_convertvector(SD_AT(SD(vb_at), tile + *column + 32), SD(vh));
     }
 }
 
-/* The 16-bit sums of a tile into its 32-bit membrane. */
-static inline __attribute__((always_inline)) void SD(widen)(uint32_t *m, const v32h *low, const v32h *high) {
-    for (int i = 0; i < 4; i++) {
-        v16i half;
-        SD(load_s16)(&half, (const int16_t *)(const void *)(i < 2 ? low : high) + (i & 1) * 16);
-        SD_TO(v16u_at, m + i * 16) += (v16u)half;
+/* The 16-bit sums of a part into its 32-bit membrane. */
+static inline __attribute__((always_inline)) void SD(widen)(uint32_t *m, const SD(vh) *low, const SD(vh) *high) {
+    for (int i = 0; i < 2; i++) {
+        const int at = i * (SD(WIDE) / 2);
+        const SD(vi) a = __builtin_convertvector(SD_AT(SD(half_at), (const int16_t *)(const void *)low + at), SD(vi));
+        const SD(vi) b = __builtin_convertvector(SD_AT(SD(half_at), (const int16_t *)(const void *)high + at), SD(vi));
+        SD_TO(SD(vu_at), m + at) += (SD(vu_at))a;
+        SD_TO(SD(vu_at), m + 32 + at) += (SD(vu_at))b;
     }
 }
 
 static inline __attribute__((always_inline)) void SD(twice)(uint32_t *m) {
-    for (int i = 0; i < 4; i++) SD_TO(v16u_at, m + i * 16) += SD_AT(v16u_at, m + i * 16);
+    for (int i = 0; i < SD(WIDE); i += SD_NATIVE / 4) {
+        SD_TO(SD(vu_at), m + i) += SD_AT(SD(vu_at), m + i);
+        SD_TO(SD(vu_at), m + 32 + i) += SD_AT(SD(vu_at), m + 32 + i);
+    }
 }
 
-/* The train of one cell on one tile, step by step: the membrane doubles, spikes add their columns to it or, in a ramp,
+/* The train of one cell on one part, step by step: the membrane doubles, spikes add their columns to it or, in a ramp,
  * to the slope, which then is added too. In 16 bits as long as that is known to fit; the flags say when not. */
 static inline __attribute__((always_inline)) void SD(play)(const int bytes, const unsigned char *tile,
                                                            const struct SD(events) *e, uint32_t *m) {
-    v32h low = {0}, high = {0}, slope_low = {0}, slope_high = {0};
+    SD(vh) low = {0}, high = {0}, slope_low = {0}, slope_high = {0};
     const uint32_t *first = e->first;
-    for (int i = 0; i < 4; i++) SD_TO(v16u_at, m + i * 16) = (v16u){0};
     for (const int *flags = e->flags, *end = e->flags + e->steps; flags != end; flags++, first += 2) {
         if (*flags & SD_WIDEN) {
             SD(widen)(m, &low, &high);
-            low = high = (v32h){0};
+            low = high = (SD(vh)){0};
         }
         for (int k = *flags & SD_DOUBLE; k; k--) {
             low += low;
             high += high;
             SD(twice)(m);
         }
-        if (*flags & SD_CLEAR) slope_low = slope_high = (v32h){0};
-        v32h plus_low = {0}, plus_high = {0}, minus_low = {0}, minus_high = {0};
+        if (*flags & SD_CLEAR) slope_low = slope_high = (SD(vh)){0};
+        SD(vh) plus_low = {0}, plus_high = {0}, minus_low = {0}, minus_high = {0};
         if (bytes) {
             SD(add_bytes)(tile, e->column + first[0], e->column + first[1], &plus_low, &plus_high);
             SD(add_bytes)(tile, e->column + first[1], e->column + first[2], &minus_low, &minus_high);
@@ -101,12 +106,14 @@ static inline __attribute__((always_inline)) void SD(play)(const int bytes, cons
 
 static __attribute__((noinline)) void SD(accumulate_nibbles)(const unsigned char *tile, const struct SD(events) *e,
                                                              uint32_t *m) {
-    SD(play)(0, tile, e, m);
+    memset(m, 0, 64 * sizeof *m);
+    for (int part = 0; part < SD(PARTS); part++, tile += SD(WIDE), m += SD(WIDE)) SD(play)(0, tile, e, m);
 }
 
 static __attribute__((noinline)) void SD(accumulate_bytes)(const unsigned char *tile, const struct SD(events) *e,
                                                            uint32_t *m) {
-    SD(play)(1, tile, e, m);
+    memset(m, 0, 64 * sizeof *m);
+    for (int part = 0; part < SD(PARTS); part++, tile += SD(WIDE), m += SD(WIDE)) SD(play)(1, tile, e, m);
 }
 
 /* Spikes of counts n[start … stop) in order of step, negative ones after positive ones. */
@@ -197,20 +204,19 @@ static __attribute__((noinline)) void SD(added)(struct sd_thread *t, const struc
 /* Nibble columns times their counts, where a count takes 8 bits: 16 bits hold few of these, so they are widened often. */
 static __attribute__((noinline)) void SD(events_narrow)(const unsigned char *tile, const uint32_t *column,
                                                         const int32_t *n, sd_int events, uint32_t *m) {
-    for (int i = 0; i < 4; i++) SD_TO(v16u_at, m + i * 16) = (v16u){0};
-    for (sd_int i = 0; i < events;) {
-        const sd_int stop = events - i > 16 ? i + 16 : events;
-        v32h low = {0}, high = {0};
-        for (; i < stop; i++) {
-            const v32c codes = SD_AT(v32c_at, tile + column[i]), first = codes & 15, second = codes >> 4;
-            const int16_t by = (int16_t)n[i];
-            v32h some;
-            SD(spread)(&some, &first);
-            low += some * by;
-            SD(spread)(&some, &second);
-            high += some * by;
+    memset(m, 0, 64 * sizeof *m);
+    for (int part = 0; part < SD(PARTS); part++, tile += SD(WIDE), m += SD(WIDE)) {
+        for (sd_int i = 0; i < events;) {
+            const sd_int stop = events - i > 16 ? i + 16 : events;
+            SD(vh) low = {0}, high = {0};
+            for (; i < stop; i++) {
+                const SD(vb) codes = SD_AT(SD(vb_at), tile + column[i]);
+                const int16_t by = (int16_t)n[i];
+                low += __builtin_convertvector(codes & 15, SD(vh)) * by;
+                high += __builtin_convertvector(codes >> 4, SD(vh)) * by;
+            }
+            SD(widen)(m, &low, &high);
         }
-        SD(widen)(m, &low, &high);
     }
 }
 

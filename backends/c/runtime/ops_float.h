@@ -331,81 +331,112 @@ static inline __attribute__((always_inline)) void SD(halves)(v16f *v, const uint
     *v = (v16f)((v16u)size | ((bits & 0x8000) << 16));
 }
 
-/* A block of 16 outputs of a float matrix on up to four tokens. Four sums run side by side, for what an addition
- * takes; groups are summed apart and scaled. */
-static inline __attribute__((always_inline)) void SD(block)(const int tokens, const struct sd_thread *t,
-                                                            const struct sd_matrix *w, sd_int block, float *y,
-                                                            sd_int y_stride, const float *x, sd_int x_stride) {
+typedef SD_VECTOR(float, SD_NATIVE) SD(vf);
+typedef SD_VECTOR(int32_t, SD_NATIVE) SD(vi);
+typedef SD_VECTOR(uint32_t, SD_NATIVE) SD(vu);
+typedef SD_LOOSE(float, SD_NATIVE) SD(vf_at);
+typedef SD_LOOSE(uint32_t, SD_NATIVE) SD(vu_at);
+typedef SD_LOOSE(int32_t, SD_NATIVE) SD(vi_at);
+typedef SD_LOOSE(uint16_t, SD_NATIVE / 2) SD(vw_at);
+typedef SD_LOOSE(int16_t, SD_NATIVE / 2) SD(vs_at);
+typedef SD_LOOSE(int8_t, SD_NATIVE / 4) SD(vc_at);
+
+/* Numbers of a float matrix, as many as a register has. */
+static inline __attribute__((always_inline)) void SD(weights)(SD(vf) *v, const int form, const unsigned char *values,
+                                                              sd_int at) {
+    if (form == SD_F32) {
+        *v = SD_AT(SD(vf_at), values + at * 4);
+    } else if (form == SD_F16) {
+        const SD(vu) h = __builtin_convertvector(SD_AT(SD(vw_at), values + at * 2), SD(vu));
+        const SD(vf) size = (SD(vf))((h & 0x7fff) << 13) * 5.192296858534828e33f;
+        *v = (SD(vf))((SD(vu))size | ((h & 0x8000) << 16));
+    } else if (form == SD_I8) {
+#ifdef SD_LOAD_S8
+        SD(vi) whole;
+        SD_LOAD_S8(whole, values + at);
+        *v = __builtin_convertvector(whole, SD(vf));
+#else
+        const SD(vs_at) half = __builtin_convertvector(SD_AT(SD(vc_at), values + at), SD(vs_at));
+        *v = __builtin_convertvector(__builtin_convertvector(half, SD(vi)), SD(vf));
+#endif
+    } else {
+        *v = __builtin_convertvector(SD_AT(SD(vi_at), values + at * 4), SD(vf));
+    }
+}
+
+/* Outputs of a block of 16, as many as a register has, on up to four tokens. Four sums run side by side, for what an
+ * addition takes; groups are summed apart and scaled. */
+static inline __attribute__((always_inline)) void SD(part)(const int tokens, const int form, const bool minima,
+                                                           const struct sd_thread *t, const struct sd_matrix *w,
+                                                           sd_int block, int lane, v16f *y, const float *x,
+                                                           sd_int x_stride) {
     const sd_int in = w->in, group = w->group, groups = (in + group - 1) / group;
     const unsigned char *values = t->w[w->values];
-    const uint16_t *scales = w->scales >= 0 && w->form != SD_I32 ? t->w[w->scales] : NULL;
-    const uint16_t *minima = w->minima >= 0 ? t->w[w->minima] : NULL;
-    v16f total[4] = {{0}, {0}, {0}, {0}};
+    SD(vf) total[4] = {{0}, {0}, {0}, {0}};
     for (sd_int g = 0; g < groups; g++) {
         const sd_int stop = (g + 1) * group < in ? (g + 1) * group : in;
-        v16f sum[4][4] = {{{0}}};
+        SD(vf) sum[4][4] = {{{0}}}, c;
         float plain[4] = {0};
-        for (sd_int i = g * group; i < stop; i += 4) {
+        sd_int i = g * group;
+        for (; i + 4 <= stop; i += 4) {
+            SD_AHEAD(values + ((block * in + i) * 16 + lane) * (form == SD_I8 ? 1 : 4) + 2048);
             for (int j = 0; j < 4; j++) {
-                if (i + j >= stop) break;
-                const sd_int at = (block * in + i + j) * 16;
-                v16f c;
-                if (w->form == SD_F32) {
-                    c = SD_AT(v16f_at, values + at * 4);
-                } else if (w->form == SD_F16) {
-                    SD(halves)(&c, (const uint16_t *)(const void *)(values + at * 2));
-                } else if (w->form == SD_I8) {
-                    v16i whole;
-                    SD(load_s8)(&whole, (const int8_t *)values + at);
-                    c = __builtin_convertvector(whole, v16f);
-                } else {
-                    c = __builtin_convertvector(SD_AT(v16i_at, values + at * 4), v16f);
-                }
+                SD(weights)(&c, form, values, (block * in + i + j) * 16 + lane);
                 for (int k = 0; k < tokens; k++) sum[k][j] += c * x[k * x_stride + i + j];
-                if (minima) {
-                    for (int k = 0; k < tokens; k++) plain[k] += x[k * x_stride + i + j];
-                }
+                for (int k = 0; minima && k < tokens; k++) plain[k] += x[k * x_stride + i + j];
             }
         }
+        for (; i < stop; i++) {
+            SD(weights)(&c, form, values, (block * in + i) * 16 + lane);
+            for (int k = 0; k < tokens; k++) sum[k][0] += c * x[k * x_stride + i];
+            for (int k = 0; minima && k < tokens; k++) plain[k] += x[k * x_stride + i];
+        }
         for (int k = 0; k < tokens; k++) {
-            v16f s = (sum[k][0] + sum[k][1]) + (sum[k][2] + sum[k][3]);
-            if (scales) {
-                v16f d;
-                SD(halves)(&d, scales + (block * groups + g) * 16);
+            SD(vf) s = (sum[k][0] + sum[k][1]) + (sum[k][2] + sum[k][3]), d;
+            if (form == SD_I8) {
+                SD(weights)(&d, SD_F16, t->w[w->scales], (block * groups + g) * 16 + lane);
                 s *= d;
             }
             if (minima) {
-                v16f m;
-                SD(halves)(&m, minima + (block * groups + g) * 16);
-                s += m * plain[k];
+                SD(weights)(&d, SD_F16, t->w[w->minima], (block * groups + g) * 16 + lane);
+                s += d * plain[k];
             }
             total[k] += s;
         }
     }
     for (int k = 0; k < tokens; k++) {
-        v16f s = total[k];
-        if (w->form == SD_I32) s *= SD_AT(v16f_at, (const float *)t->w[w->scales] + block * 16);
-        if (w->bias >= 0) s += SD_AT(v16f_at, (const float *)t->w[w->bias] + block * 16);
-        SD(give)(y + k * y_stride, block * 16, w->out, &s);
+        SD(vf) s = total[k];
+        if (form == SD_I32) s *= SD_AT(SD(vf_at), (const float *)t->w[w->scales] + block * 16 + lane);
+        if (w->bias >= 0) s += SD_AT(SD(vf_at), (const float *)t->w[w->bias] + block * 16 + lane);
+        memcpy((float *)(void *)(y + k) + lane, &s, sizeof s);
     }
 }
 
+static inline __attribute__((always_inline)) void SD(block)(const int tokens, const int form, const bool minima,
+                                                            const struct sd_thread *t, const struct sd_matrix *w,
+                                                            sd_int block, float *y, sd_int y_stride, const float *x,
+                                                            sd_int x_stride) {
+    v16f made[4];
+    for (int lane = 0; lane < 16; lane += SD_NATIVE / 4) {
+        SD(part)(tokens, form, minima, t, w, block, lane, made, x, x_stride);
+    }
+    for (int k = 0; k < tokens; k++) SD(give)(y + k * y_stride, block * 16, w->out, made + k);
+}
+
+/* With constants for the form, so that the inner loop has no question left. */
 static inline __attribute__((always_inline)) void SD(forms)(const int tokens, const struct sd_thread *t,
                                                             const struct sd_matrix *w, sd_int block, float *y,
                                                             sd_int y_stride, const float *x, sd_int x_stride) {
-    /* Copies with constants, so that the inner loop has no question left. */
-    struct sd_matrix c = *w;
-    if (w->form == SD_F32 && w->group == w->in) {
-        c.form = SD_F32, c.group = c.in, c.scales = c.minima = -1;
-        SD(block)(tokens, t, &c, block, y, y_stride, x, x_stride);
+    if (w->form == SD_F32) {
+        SD(block)(tokens, SD_F32, false, t, w, block, y, y_stride, x, x_stride);
     } else if (w->form == SD_F16) {
-        c.form = SD_F16, c.group = c.in, c.scales = c.minima = -1;
-        SD(block)(tokens, t, &c, block, y, y_stride, x, x_stride);
+        SD(block)(tokens, SD_F16, false, t, w, block, y, y_stride, x, x_stride);
     } else if (w->form == SD_I8 && w->minima < 0) {
-        c.form = SD_I8, c.minima = -1;
-        SD(block)(tokens, t, &c, block, y, y_stride, x, x_stride);
+        SD(block)(tokens, SD_I8, false, t, w, block, y, y_stride, x, x_stride);
+    } else if (w->form == SD_I8) {
+        SD(block)(tokens, SD_I8, true, t, w, block, y, y_stride, x, x_stride);
     } else {
-        SD(block)(tokens, t, w, block, y, y_stride, x, x_stride);
+        SD(block)(tokens, SD_I32, false, t, w, block, y, y_stride, x, x_stride);
     }
 }
 

@@ -18,15 +18,22 @@ static inline __attribute__((always_inline)) void SD(load_s8)(v16i *v, const int
     *v = __builtin_convertvector(__builtin_convertvector(SD_AT(v16b_at, p), v16h_at), v16i);
 }
 
-/* 32 unsigned bytes as 16-bit numbers. */
-static inline __attribute__((always_inline)) void SD(spread)(v32h *v, const v32c *p) {
-    *v = __builtin_convertvector(*p, v32h);
-}
-
 static inline __attribute__((always_inline)) void SD(store_s8)(int8_t *p, const v16i *v) {
     for (int i = 0; i < 16; i++) p[i] = (int8_t)(*v)[i];
 }
 
 static inline __attribute__((always_inline)) void SD(store_s16)(int16_t *p, const v16i *v) {
     for (int i = 0; i < 16; i++) p[i] = (int16_t)(*v)[i];
+}
+
+/* By 16 cells of a table: next where the ratio is beyond the cell's edge, and base elsewhere. */
+static inline __attribute__((always_inline)) void SD(choose)(v16i *n, const v16f *ratio, const v16i *at,
+                                                             const float *edges, const int32_t *base,
+                                                             const int32_t *next) {
+    float r[16];
+    int32_t cell[16], made[16];
+    memcpy(r, ratio, sizeof r);
+    memcpy(cell, at, sizeof cell);
+    for (int i = 0; i < 16; i++) made[i] = r[i] > edges[cell[i]] ? next[cell[i]] : base[cell[i]];
+    memcpy(n, made, sizeof made);
 }

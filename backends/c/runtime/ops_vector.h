@@ -21,11 +21,6 @@ typedef SD_LOOSE(int16_t, 32) v16h_at;
 typedef SD_LOOSE(uint16_t, 32) v16w_at;
 typedef SD_LOOSE(int8_t, 16) v16b_at;
 typedef SD_LOOSE(uint8_t, 16) v16c_at;
-typedef SD_VECTOR(int16_t, 64) v32h;
-typedef SD_VECTOR(uint16_t, 64) v32w;
-typedef SD_VECTOR(int8_t, 32) v32b;
-typedef SD_VECTOR(uint8_t, 32) v32c;
-typedef SD_LOOSE(uint8_t, 32) v32c_at;
 
 #define SD_AT(type, p) (*(const type *)(const void *)(p))
 #define SD_TO(type, p) (*(type *)(void *)(p))

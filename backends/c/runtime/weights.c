@@ -47,6 +47,17 @@ static int refuse(struct sdllm *m, const char *path, const char *why) {
     return 1;
 }
 
+/* Whole pages of the mapped file that were read need not stay in memory; they are read again if they are wanted. */
+static void forget(const unsigned char *file, uint64_t from, uint64_t to) {
+#if defined(__linux__) && defined(MADV_DONTNEED)
+    const uint64_t page = 65536, first = (from + page - 1) / page * page, last = to / page * page;
+    if (last > first) madvise((void *)(uintptr_t)(file + first), (size_t)(last - first), MADV_DONTNEED);
+#endif
+    (void)file;
+    (void)from;
+    (void)to;
+}
+
 /* What is wrong with a mapped file, or NULL. Nothing is read that has not been found to be within the file. */
 static const char *wrong(const struct sd_program *p, const unsigned char *file, uint64_t size) {
     const uint64_t head = SD_HEADER + (uint64_t)SD_LINE * (uint64_t)p->n_sections;
@@ -76,6 +87,7 @@ static const char *wrong(const struct sd_program *p, const unsigned char *file, 
         for (uint64_t j = i ? number(line - SD_LINE) + number(line - SD_LINE + 8) : head; j < at; j++) {
             if (file[j]) return "is damaged: there is something between sections";
         }
+        forget(file, at, at + p->sections[i].size);
         at += p->sections[i].size;
     }
     return at == size ? NULL : "is longer than its sections";
@@ -99,12 +111,12 @@ static void warm(struct sdllm *m, const unsigned char *file) {
     unsigned char *to = (unsigned char *)(((uintptr_t)room + page - 1) / page * page);
     for (int i = 0; i < p->n_sections; i++) {
         if (!p->sections[i].hot) continue;
+        const uint64_t from = (uint64_t)((const unsigned char *)m->w[i] - file);
         memcpy(to, m->w[i], p->sections[i].size);
+        forget(file, from, from + p->sections[i].size);
         m->w[i] = to;
         to += (p->sections[i].size + 63) / 64 * 64;
     }
-    /* What was read to check it need not stay in memory. */
-    madvise(m->mapped, m->mapped_size, MADV_DONTNEED);
 #endif
     (void)m;
     (void)file;

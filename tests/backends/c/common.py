@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,7 @@ def isas(folder: Path) -> list[str]:
     """Names of the kernels this processor can run."""
     found = []
     for name in EVERY:
-        try:
+        with contextlib.suppress(IRError):
             found.append(CRunner(folder, isa=name).isa)
-        except IRError as error:
-            assert "this processor has no" in str(error), error
     assert "portable" in found
     return found

@@ -19,7 +19,9 @@ MODEL = {"spiked_attention": True}
 SOURCES = ("model", "runtime", "threads", "weights", "kernels", "ops_generic", "run")
 
 # Instructions that multiply, in x86 and ARM. lea, which may scale an address, is none of them.
-MULTIPLIES = re.compile(r"\b(v?p?i?mul\w*|v?pm(add|ul)\w*|vpdp\w*|v?fn?m(add|sub)\w*|[us]?ml[as]l?\w*|[us]dot|v?dpp[sd])\b")
+MULTIPLIES = re.compile(
+    r"\b(v?p?i?mul\w*|v?pm(add|ul)\w*|vpdp\w*|v?fn?m(add|sub)\w*|[us]?ml[as]l?\w*|[us]dot|v?dpp[sd])\b"
+)
 
 
 @pytest.fixture(scope="module")

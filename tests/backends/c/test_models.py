@@ -10,7 +10,7 @@ import pytest
 from sdllm.backends.c import CBackend
 from sdllm.backends.c.runner import CRunner
 from sdllm.backends.reference import ReferenceBackend
-from sdllm.ir import CSD, Binary, Bits, DigitRamp, Program, Store
+from sdllm.ir import CSD, Binary, Bits, Builder, DigitRamp, Program, Store, Tensor
 
 from ...toys import toy_decoder
 from ..common import emitted
@@ -153,3 +153,24 @@ def test_a_context_beyond_the_models_positions_is_refused(tmp_path: Path) -> Non
     short = Program(program.inputs, program.ops, program.outputs, program.weights, program.states, {"max_positions": 8})
     with pytest.raises(Exception, match="context 9: the model has positions for 8 tokens"):
         CBackend().emit(short, store, tmp_path, {"context": "9"})
+
+
+def test_a_pooler_sees_one_token(tmp_path: Path) -> None:
+    """An encoder's first token through a matrix and a function: a value without an axis of tokens."""
+    b, store = Builder(), Store()
+    ids = b.input("ids", Tensor("i64", ("B", "S")))
+    rng = np.random.default_rng(0)
+    table, matrix, bias = (
+        b.weight(store.put_float(name, rng.standard_normal(shape)))
+        for name, shape in (("table", (9, 6)), ("pool", (21, 6)), ("bias", (21,)))
+    )
+    x = b.one("nn.embed", ids, weights=[table])
+    first = b.one("nn.reshape", b.one("nn.slice", x, axis=1, start=0, stop=1), shape=("B", 6))
+    pooled = b.one("nn.activation", b.one("nn.linear", first, weights=[matrix, bias]), kind="tanh")
+    program = b.program({"hidden": x, "pooled": pooled}, {"causal": False})
+    want = emitted(ReferenceBackend(), program, store, tmp_path / "reference").run(ids_of(2, 5) % 9)
+    folder = emit(program, store, tmp_path / "c")
+    for threads in (1, 3):
+        got = CRunner(folder, threads=threads).run(ids_of(2, 5) % 9)
+        for name, values in want.items():
+            assert_close(got[name], values)

@@ -1,4 +1,4 @@
-"""Spiked linear layers: every kernel on every instruction set gives the reference's integers, and all the same floats."""
+"""Spiked linear layers: every kernel on every instruction set gives the reference's integers, and one set of floats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spiked kernels: encoders, fused linear groups, fused attention, and how their spikes are counted."""
+"""Fused linear groups: weights packed for the kernel that was chosen, and one call."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ir import GridWeight, IRError, Op, RowWeight, Spikes
+from ...ir import GridWeight, IRError, RowWeight, Spikes
 from ...ir.store import integers
 from ...ir.types import planes
-from .emitter import Emitter, ctype, number, quoted
-from .fuse import LinearGroup, SpikedAttention
-from .masking import attention
+from .counts import count_linear
+from .emitter import Emitter, quoted
+from .fuse import LinearGroup
 from .pack import (
     by_block,
     cells,
@@ -25,88 +25,12 @@ from .pack import (
     interleaved,
     padded,
     plane_sums,
-    price_table,
     unsigned,
     widest,
 )
-from .views import NEW, Size, View
+from .views import NEW, View, call
 
 Array = NDArray[Any]
-GRIDS = {"symmetric": "SD_SYMMETRIC", "offset": "SD_OFFSET", "asymmetric": "SD_ASYMMETRIC"}
-THRESHOLDS = {"absmax": "SD_ABSMAX", "mean": "SD_MEAN", "static": "SD_STATIC"}
-CLIPS = {"none": "SD_WHOLE", "soft": "SD_SOFT", "hard": "SD_HARD"}
-
-
-def encoder(e: Emitter, op: Op, of: Spikes, centred: bool) -> str:
-    """The struct sd_encoder of a spike.encode."""
-    a, grains = op.attrs, []
-    for s in of.segments:
-        top = a["levels"] or ((s.code.hi + 1) // 2 - 1 if a["grid"] == "offset" else s.code.hi)
-        low, high = {"symmetric": (-top, top), "offset": (0, 2 * top + 1), "asymmetric": (0, top)}[a["grid"]]
-        low, high = max(low, s.code.lo), min(high, s.code.hi)
-        rank = int(a["quantile"] * (s.stop - s.start))
-        table = "0, 0.0f, 0.0f, -1, -1, -1"
-        if a["price"]:
-            found = price_table(*s.code.priced(top, a["price"]))
-            if found is None:
-                raise IRError(f"{s.code} at price {a['price']}: its edges are too close together")
-            per, shift, edges, base, beyond = found
-            key = (s.code, top, a["price"])
-            where = [e.sections.array((*key, i), part) for i, part in enumerate((edges, base, beyond))]
-            table = f"{len(edges)}, {number(per)}, {number(shift)}, {', '.join(map(str, where))}"
-        grains.append(f"{{{s.start}, {s.stop}, {rank}, {number(top)}, {number(low)}, {number(high)}, {table}}}")
-    segments = e.table("struct sd_grain", "grains", f"{{{', '.join(grains)}}}")
-    size = {"int8_t": 1, "int16_t": 2, "int32_t": 4}[ctype(of)]
-    words = f"{GRIDS[a['grid']]}, {THRESHOLDS[a['threshold']]}, {CLIPS[a['clip']]}, {size}"
-    choices = (a["order"] == "clip_first", a["overflow"] == "widen", centred)
-    body = (
-        f"{{{words}, {', '.join(str(c).lower() for c in choices)}, {number(a['factor'])}, {len(grains)}, {segments}}}"
-    )
-    return "&" + e.table("struct sd_encoder", "encoder", body, array=False)
-
-
-# ---- counting ----
-
-
-def _product(e: Emitter, op: Op) -> int:
-    return next(i for i, o in enumerate(e.products) if o is op)
-
-
-def count_linear(e: Emitter, op: Op, n: View, shift: View | None = None) -> list[str]:
-    """Lines that count the spikes of a spike.linear."""
-    of = op.operands[0].type
-    out = e.program.weights[op.weights[0]].type.shape[0]
-    assert isinstance(of, Spikes)
-    if len(n.dims) != 2 or n.strides[-1] != 1:
-        raise IRError("spiked linear layers take [B,S,in] in C")
-    zero = f"{shift.pointer}, {shift.strides[0]}" if shift else "NULL, 0"
-    which, (rows, width) = _product(e, op), n.dims
-    return [
-        f"sd_count(t, {which}, {n.pointer}, {n.size}, {rows}, {n.strides[0]}, {e.segments(of)}, {zero}, {out});",
-        f"sd_cost(t, {which}, {rows} * {out}, {rows} * {width} * {out});",
-    ]
-
-
-def count_matmul(e: Emitter, op: Op, n: View, heads: int, inner: Size) -> list[str]:
-    """Lines that count the spikes of a spike.matmul, of whose spikes n are [heads, rows, channels]."""
-    of = op.operands[1].type
-    assert isinstance(of, Spikes)
-    shared, rows, width = n.dims
-    assert isinstance(shared, int)
-    if n.strides[-1] != 1:
-        raise IRError("spikes of attention must lie channel by channel in C")
-    which, outer = _product(e, op), rows if op.attrs["transpose"] else width
-    each = f"{n.pointer} + i * {n.strides[0]}"
-    return [
-        f"for (sd_int i = 0; i < {shared}; i++) {{",
-        f"    sd_count(t, {which}, {each}, {n.size}, {rows}, {n.strides[1]}, {e.segments(of)}, NULL, 0, {NEW} * {heads // shared});",
-        "}",
-        f"sd_cost(t, {which}, {heads} * {NEW} * {outer}, {heads} * {NEW} * {inner} * {outer});",
-    ]
-
-
-# ---- linear groups ----
-
 
 # Counts that the dense kernel takes: two bytes, n = low + 256·high.
 MOST_DENSE = 2**15 - 129
@@ -116,7 +40,7 @@ def _kernel(e: Emitter, of: Spikes) -> str:
     wanted = e.options.kernels
     if wanted == "add":
         return "SD_ADDED"
-    fits = all(-MOST_DENSE <= s.code.lo and s.code.hi <= MOST_DENSE for s in of.segments)
+    fits = all(s.code.lo >= -MOST_DENSE and s.code.hi <= MOST_DENSE for s in of.segments)
     return "SD_DENSE" if wanted != "event" and fits else "SD_EVENT"
 
 
@@ -256,8 +180,9 @@ def linear_group(e: Emitter, group: LinearGroup) -> None:
     used_z = z if not centred else None
     if used_z is not None and used_z.strides[0] != v.strides[0]:
         raise IRError("scales and zero points of spikes must lie alike in C")
-    args = f"{n.pointer}, {v.pointer}, {used_z.pointer if used_z else 'NULL'}, {y.pointer}, {n.strides[0]}, {v.strides[0]}, {y.strides[0]}"
-    lines = [f"K->linear(t, &{name}, &(struct sd_call){{{args}}});"]
+    pointers = ", ".join(x.pointer if x else "NULL" for x in (n, v, used_z, y))
+    args = f"{pointers}, {n.strides[0]}, {v.strides[0]}, {y.strides[0]}"
+    lines = [call("K->linear", f"&{name}", f"&(struct sd_call){{{args}}}")]
     shown = group.parts[0].linear.result.name
     lines.append(f"sd_show(t, {quoted(shown)}, 4, {NEW} * {len(p.planes)}, {p.out}, {p.out}, t->m->seen);")
     for part in group.parts:
@@ -286,26 +211,3 @@ def _results(e: Emitter, group: LinearGroup, y: View) -> None:
         assert made is not None
         e.views[part.result.name] = made
         at += padded(width)
-
-
-# ---- attention ----
-
-
-def spiked_attention(e: Emitter, found: SpikedAttention) -> None:
-    """One call from queries to mixed values, over caches of counts."""
-    q = e.packed(found.softmax, e.view(found.query))
-    k, v, ks, vs, mask = (e.view(x) for x in (found.keys, found.values, found.key_scale, found.value_scale, found.mask))
-    heads, shared = q.dims[0], k.dims[0]
-    assert isinstance(heads, int)
-    assert isinstance(shared, int)
-    widths = int(k.dims[-1]), int(v.dims[-1])
-    y = e.room("float", (heads, NEW, widths[1]), private=False)
-    e.views[found.result.name] = y
-    e.need(4 * sum(widths) + widths[0] + 1024, 12)
-    how = attention(e, found.softmax, heads, heads // shared, widths, found.scale, (found.q_top, found.p_top))
-    cache = f"&(struct sd_cache){{{k.pointer}, {v.pointer}, {ks.pointer}, {vs.pointer}}}"
-    line = (
-        f"K->attend_spiked(t, {how}, {y.pointer}, {y.four()[1]}, {q.pointer}, {q.four()[1]}, {cache}, {mask.pointer});"
-    )
-    lines = [line, *count_matmul(e, found.scores, k, heads, widths[0]), *count_matmul(e, found.mixed, v, heads, "t->T")]
-    e.step(found.ops, lines, [q, k, v, ks, vs, mask], [y], kind="SD_ATTENTION")
