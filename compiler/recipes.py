@@ -33,7 +33,7 @@ DIGIT_RAMP = Recipe(
     "steps; 4-bit weights on one scale a row",
     "quantize-weights{bits=4,group=32,rows=true},"
     "insert-encoders{code=digit_ramp:6:4:10,threshold=mean,factor=0.25,overflow=widen,price=0.3,attention_code=csd:7},"
-    "allocate-spikes{additions=0.98}",
+    "allocate-spikes{additions=0.98,strict=false}",
 )
 
 DIGIT_RAMP_40 = Recipe(
@@ -41,7 +41,7 @@ DIGIT_RAMP_40 = Recipe(
     "digit-ramp with finer counts in 40 steps: closer to the source, with fewer additions",
     "quantize-weights{bits=4,group=32,rows=true},"
     "insert-encoders{code=digit_ramp:8:6:32,threshold=mean,factor=0.15,overflow=widen,price=1,attention_code=csd:7},"
-    "allocate-spikes{additions=0.885}",
+    "allocate-spikes{additions=0.885,strict=false}",
 )
 
 

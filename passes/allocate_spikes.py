@@ -58,7 +58,8 @@ class AllocateSpikes(Pass):
             if offer:
                 ctx.note(op.loc.module, str(offer))
         spent, loss = sum(o.additions for o in chosen) / macs, sum(o.loss for o in chosen)
-        ctx.note("", f"allocate-spikes: {spent:.3f} additions a weight, {loss:.4f} nats expected")
+        over = f", more than the {self.additions:g} asked for" if spent > self.additions else ""
+        ctx.note("", f"allocate-spikes: {spent:.3f} additions a weight{over}, {loss:.4f} nats expected")
         return rewriter.done()
 
     def _measured(self, program: Program, ctx: Context, encoders: list[Op]) -> dict[str, list[Offer]]:

@@ -122,6 +122,11 @@ def test_what_cannot_be_is_said(options: str, says: str) -> None:
         made(ENCODE, f"allocate-spikes{{{options}}}")
 
 
+def test_a_budget_out_of_reach_gets_the_cheapest_settings_where_that_is_wanted() -> None:
+    *_, context = made(ENCODE, "allocate-spikes{additions=0.001,strict=false}")
+    assert any("more than the 0.001 asked for" in note.text for note in context.notes)
+
+
 def test_there_must_be_encoders() -> None:
     with pytest.raises(PassError, match="insert encoders first"):
         made("allocate-spikes")
