@@ -30,6 +30,8 @@ WEIGHTS = {
     "own grid": "quantize-weights{bits=4,group=32,minimum=true}",
     "row": "quantize-weights{bits=4,group=32,rows=true}",
 }
+LIMIT = 5.0  # times the source's perplexity, beyond which a row is in the table alone
+X_TICKS, Y_TICKS = (0.8, 1, 1.5, 2, 4, 8), (1, 1.05, 1.1, 1.25, 1.5, 2, 3, 5)
 ROTATE = "fold-norms,fold-scales,rotate{strict=false}"
 
 
@@ -235,7 +237,10 @@ def plot(table: list[dict[str, Any]], path: Path) -> None:
     shown = [entry for entry in table if entry["cost"] and entry["ratio"] < LIMIT]
     formats = [f for f in WEIGHTS if any(entry["weights"] == f for entry in shown)]
     names = list(dict.fromkeys(entry["curve"] for entry in shown))
-    figure, axes = pyplot.subplots(1, len(formats), figsize=(5.2 * len(formats), 4.6), sharey=True, squeeze=False)
+    figure, axes = pyplot.subplots(
+        1, len(formats), figsize=(5.2 * len(formats), 4.6), sharex=True, sharey=True, squeeze=False
+    )
+    axes[0][0].set(ylabel="perplexity ÷ source's", xscale="log", yscale="log")
     for axis, weights in zip(axes[0], formats, strict=True):
         for index, name in enumerate(names):
             points = sorted(
@@ -245,9 +250,11 @@ def plot(table: list[dict[str, Any]], path: Path) -> None:
             )
             if points:
                 axis.plot(*zip(*points, strict=True), "o-", label=name, color=f"C{index % 10}", markersize=4)
-        axis.set(title=f"weights: {weights}", xscale="log", xlabel="additions per weight, updates included")
+        axis.set(title=f"weights: {weights}", xlabel="additions per weight, updates included")
         axis.grid(alpha=0.3, which="both")
-    axes[0][0].set(ylabel="perplexity ÷ source's", yscale="log")
+        axis.set_xticks(X_TICKS, map(str, X_TICKS), minor=False)
+        axis.set_yticks(Y_TICKS, map(str, Y_TICKS), minor=False)
+        axis.minorticks_off()
     figure.legend(*_all_labels(axes[0]), loc="lower center", ncols=3, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.16, 1, 1))
     figure.savefig(path)
@@ -260,8 +267,6 @@ def _all_labels(axes: Any) -> tuple[list[Any], list[str]]:
             found.setdefault(label, handle)
     return list(found.values()), list(found)
 
-
-LIMIT = 5.0
 
 if __name__ == "__main__":
     main()
