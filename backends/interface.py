@@ -72,6 +72,15 @@ class Runner(Protocol):
 
 
 @runtime_checkable
+class Branching(Runner, Protocol):
+    """A runner that can go on from one past in several ways; scoring then runs a shared context once."""
+
+    def branch(self, ids: Ids, batch: int) -> Any:
+        """A state of `batch` sequences, all of which have the tokens ids i64[S] behind them, S at least 1."""
+        ...
+
+
+@runtime_checkable
 class Backend(Protocol):
     """One target."""
 

@@ -43,6 +43,12 @@ class ReferenceRunner:
         self._tokens += ids.size
         return {name: value.numpy() for name, value in outputs.items()}
 
+    def branch(self, ids: Ids, batch: int) -> RunState:
+        """As Branching.branch."""
+        state = self.new_state(1)
+        self.run(ids[None], state)
+        return state.fork(batch)
+
     def stats(self) -> Stats:
         """As Runner.stats."""
         return Stats(self._tokens, tuple(self._counts.values()))

@@ -49,6 +49,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sdllm_profile": (None, (P, ctypes.POINTER(Times))),
     "sdllm_state_new": (P, (P,)),
     "sdllm_state_free": (None, (P,)),
+    "sdllm_state_copy": (None, (P, P)),
     "sdllm_use": (None, (P, P)),
     "sdllm_run": (I, (P, S, P, P, P, P)),
     "sdllm_trace": (I, (P, WATCH, P)),

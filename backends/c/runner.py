@@ -22,6 +22,7 @@ Array = NDArray[Any]
 Watch = Callable[[str, Array], None]
 
 SHAPES = "shapes.json"
+SPARE = 8  # states kept for the next to ask for one
 
 
 @dataclass
@@ -56,6 +57,7 @@ class CRunner:
         profile: bool = False,
     ) -> None:
         self._model: Any = None
+        self._spare: list[Any] = []
         self.library = library(folder)
         self._c = load(self.library)
         self._shapes: dict[str, Any] = json.loads((folder / SHAPES).read_text(encoding="utf-8"))
@@ -71,6 +73,8 @@ class CRunner:
 
     def __del__(self) -> None:
         if self._model:
+            for state in self._spare:
+                self._c.sdllm_state_free(state)
             self._c.sdllm_close(self._model)
             self._model = None
 
@@ -90,15 +94,39 @@ class CRunner:
         """A state without a past, for so many sequences."""
         state = CState(self, [], 0, np.zeros((batch, 0), dtype=np.int64))
         for _ in range(batch):
-            made = self._c.sdllm_state_new(self._model)
-            self._check(not made)
-            state.states.append(made)
+            state.states.append(self._spare.pop() if self._spare else self._new())
+        return state
+
+    def _new(self) -> Any:
+        made = self._c.sdllm_state_new(self._model)
+        self._check(not made)
+        return made
+
+    def branch(self, ids: Ids, batch: int) -> CState:
+        """As Branching.branch: the tokens are run once, and copied. Raises IRError where the context is too short."""
+        state = self.new_state(batch)
+        first, *others = state.states
+        ids = np.ascontiguousarray(ids, dtype=np.int64)
+        self._c.sdllm_use(self._model, first)
+        failed = self._c.sdllm_prefill(self._model, ids.ctypes.data, len(ids), None)
+        self._c.sdllm_use(self._model, None)
+        self._check(failed)
+        for other in others:
+            self._c.sdllm_state_copy(other, first)
+        state.past, state.mask = len(ids), np.ones((batch, len(ids)), dtype=np.int64)
         return state
 
     def free(self, state: Any) -> None:
-        """Give a C state back."""
-        if self._model:
+        """Give a C state back: a few are kept, as making one clears room for a whole context."""
+        if not self._model:
+            return
+        if len(self._spare) == SPARE:
             self._c.sdllm_state_free(state)
+            return
+        self._c.sdllm_use(self._model, state)
+        self._c.sdllm_reset(self._model)
+        self._c.sdllm_use(self._model, None)
+        self._spare.append(state)
 
     def run(self, ids: Ids, state: CState | None = None, *, mask: Ids | None = None) -> Mapping[str, Floats]:
         """As Runner.run. Raises IRError where the context is too short."""

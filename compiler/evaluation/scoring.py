@@ -1,7 +1,8 @@
-"""Log-likelihoods of continuations: longest first, padded batches, each distinct input run once."""
+"""Log-likelihoods of continuations: longest first, padded batches, each distinct input and long context run once."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...backends.interface import Runner
+from ...backends.interface import Branching, Runner
 from ..errors import InputError
 from .pairs import Pair
 
 BATCH_TOKENS = 2048  # of logits in memory at once: 400 MB at a vocabulary of 49,152
+WORTH = 64  # tokens saved that make up for choices of one context not being batched with others
 
 Progress = Callable[[int, int, str], None]
 Row = tuple[int, ...]
@@ -38,22 +40,38 @@ def score(
     """Score every pair, in the order given.
 
     What does not fit into `context` positions loses its oldest tokens. Pairs that need the same input, such as
-    choices of one token after one context, share one run of it. Raises InputError if a continuation alone is too long.
+    choices of one token after one context, share one run of it; and choices after one long context the run of that,
+    if the runner can branch. Raises InputError if a continuation alone is too long.
     """
     wanted: dict[Row, list[int]] = {}
+    contexts: dict[Row, Row] = {}
     for index, pair in enumerate(pairs):
-        wanted.setdefault(input_of(pair, context), []).append(index)
-    rows = sorted(wanted, key=lambda row: (-len(row), row))
+        row = input_of(pair, context)
+        wanted.setdefault(row, []).append(index)
+        contexts[row] = tuple(pair.context[:-1]) if row[0] == pair.context[0] else ()
     found: dict[int, Score] = {}
-    done, total = 0, sum(map(len, rows))
-    for batch in _batches(rows, batch_tokens):
-        progress(done, total, "tokens")
-        for row, logits in zip(batch, _run(runner, batch), strict=True):
-            for index in wanted[row]:
-                continuation = pairs[index].continuation
-                found[index] = _score(logits[len(row) - len(continuation) : len(row)], continuation)
-        done += sum(map(len, batch))
+    done, total = 0, sum(map(len, wanted))
+    for shared, rows in _groups(contexts, isinstance(runner, Branching)).items():
+        for batch in _batches(rows, batch_tokens):
+            progress(done, total, "tokens")
+            for row, logits in zip(batch, _run(runner, batch, shared), strict=True):
+                for index in wanted[row]:
+                    continuation = pairs[index].continuation
+                    stop = len(row) - len(shared)
+                    found[index] = _score(logits[stop - len(continuation) : stop], continuation)
+            done += sum(map(len, batch))
     return [found[index] for index in range(len(pairs))]
+
+
+def _groups(contexts: dict[Row, Row], branching: bool) -> dict[Row, list[Row]]:
+    """Rows, longest first, by the tokens that are run once for all of them: those of a context, or none."""
+    times = Counter(contexts.values())
+    groups: dict[Row, list[Row]] = {}
+    for row in sorted(contexts, key=lambda row: (-len(row), row)):
+        shared = contexts[row]
+        worth = branching and (times[shared] - 1) * len(shared) >= WORTH
+        groups.setdefault(shared if worth else (), []).append(row)
+    return groups
 
 
 def input_of(pair: Pair, context: int | None) -> Row:
@@ -73,14 +91,18 @@ def _batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[Sequence[Row]]:
         start = stop
 
 
-def _run(runner: Runner, batch: Sequence[Row]) -> NDArray[np.float32]:
-    """Logits of a batch, padded on the right; what stands in the padding is hidden, and its logits mean nothing."""
+def _run(runner: Runner, batch: Sequence[Row], shared: Row) -> NDArray[np.float32]:
+    """Logits of a batch after the tokens that all begin with, padded on the right; what stands in the padding is
+    hidden, and its logits mean nothing."""
     longest = len(batch[0])
     ids = np.array([[*row, *(row[-1:] * (longest - len(row)))] for row in batch], dtype=np.int64)
     lengths = np.array([len(row) for row in batch])
     mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
-    state = runner.new_state(len(batch))
-    return runner.run(ids, state, mask=None if mask.all() else mask)["logits"]
+    if shared and isinstance(runner, Branching):
+        state = runner.branch(np.array(shared, dtype=np.int64), len(batch))
+    else:
+        state = runner.new_state(len(batch))
+    return runner.run(ids[:, len(shared) :], state, mask=None if mask.all() else mask)["logits"]
 
 
 def _score(logits: NDArray[np.float32], continuation: Sequence[int]) -> Score:

@@ -28,9 +28,15 @@ class RunState:
     past: int = 0
     mask: T = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
 
-    def fork(self) -> RunState:
-        """A state with the same past and a future of its own."""
-        return RunState(dict(self.arrays), self.past, self.mask)  # kernels replace arrays and never write into them
+    batched: Mapping[str, int] = field(default_factory=dict)
+    """The axis along which each array holds the sequences, where it has one."""
+
+    def fork(self, batch: int = 1) -> RunState:
+        """A state with the same past and a future of its own; that of one sequence for `batch` of them."""
+        arrays = dict(self.arrays)  # kernels replace arrays and never write into them
+        if batch > 1:
+            arrays.update({name: arrays[name].repeat_interleave(batch, axis) for name, axis in self.batched.items()})
+        return RunState(arrays, self.past, self.mask.repeat(batch, 1), self.batched)
 
 
 class Interpreter:
@@ -53,13 +59,16 @@ class Interpreter:
     def new_state(self, batch: int = 1) -> RunState:
         """A state without a past, for so many sequences."""
         arrays: dict[str, T] = {}
+        batched: dict[str, int] = {}
         for state in self.program.states.values():
             of = state.type
             shape = [size(d, {"B": batch, "P": 0, "S": 0}) for d in of.shape]
             if isinstance(of, Train | Current):
                 shape = [of.steps, *shape]
+            if "B" in of.shape:
+                batched[state.name] = of.shape.index("B") + len(shape) - len(of.shape)
             arrays[state.name] = torch.zeros(shape, dtype=_dtype(of))
-        return RunState(arrays, 0, torch.zeros(batch, 0, dtype=torch.int64))
+        return RunState(arrays, 0, torch.zeros(batch, 0, dtype=torch.int64), batched)
 
     def weight(self, name: str) -> WeightData:
         """A weight as the kernels want it."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sdllm.backends.interface import Ids
+from sdllm.backends.interface import Branching, Ids
+from sdllm.backends.registry import backend as find_backend
 from sdllm.compiler.artifact import open_artifact
 from sdllm.compiler.errors import InputError
 from sdllm.compiler.evaluation.pairs import Pair
@@ -85,3 +86,41 @@ def test_what_is_too_long_loses_its_oldest_tokens(subject: Subject, hf: Any) -> 
     assert found[0].likelihood == pytest.approx(naive(hf, context[-6:], continuation), abs=2e-4)
     with pytest.raises(InputError, match="3 tokens is longer than the context, 2"):
         score(subject.runner, [Pair(context, continuation)], 2)
+
+
+def choices_after(lengths: list[int]) -> list[Pair]:
+    """Four choices after each of some contexts."""
+    random = np.random.default_rng(5)
+
+    def tokens(count: int) -> list[int]:
+        return [int(t) for t in random.integers(0, 280, count)]
+
+    contexts = [tokens(length) for length in lengths]
+    return [Pair(context, tokens(1 + index)) for context in contexts for index in range(4)]
+
+
+class Plain:
+    """A runner that cannot branch."""
+
+    def __init__(self, runner: Any) -> None:
+        self.new_state, self.run, self.stats = runner.new_state, runner.run, runner.stats
+
+
+@pytest.mark.parametrize("backend", ["reference", "c"])
+def test_a_shared_context_is_run_once_and_changes_nothing(compiled: Path, tmp_path: Path, backend: str) -> None:
+    artifact = open_artifact(compiled)
+    target = find_backend(backend)
+    target.emit(artifact.program, artifact.store, tmp_path, {})
+    pairs = choices_after([30, 2, 25])
+    alone, shared = target.load(tmp_path), target.load(tmp_path)
+    assert isinstance(shared, Branching)
+    expected, found = score(Plain(alone), pairs, 64), score(shared, pairs, 64)
+    assert [s.likelihood for s in found] == pytest.approx([s.likelihood for s in expected], abs=1e-3)
+    assert shared.stats().tokens < alone.stats().tokens - 3 * (29 + 24) + 12  # padding
+
+
+def test_a_context_that_is_cut_is_not_shared(subject: Subject, hf: Any) -> None:
+    pairs = choices_after([40])
+    found = score(subject.runner, pairs, 42)
+    expected = [naive(hf, p.context[-(43 - len(p.continuation)) :], p.continuation) for p in pairs]
+    assert [s.likelihood for s in found] == pytest.approx(expected, abs=2e-4)

@@ -162,6 +162,20 @@ struct sdllm_state *sdllm_state_new(struct sdllm *m) {
     return NULL;
 }
 
+void sdllm_state_copy(struct sdllm_state *to, const struct sdllm_state *from) {
+    const struct sdllm *m = to->m;
+    for (int i = 0; i < m->program->n_kept; i++) {
+        const struct sd_kept *kept = m->program->kept + i;
+        const size_t row = (size_t)(kept->size * kept->inner);
+        for (sd_int o = 0; o < kept->outer; o++) {
+            const size_t at = (size_t)(o * m->context) * row;
+            memcpy(to->kept[i] + at, from->kept[i] + at, (size_t)from->past * row);
+        }
+    }
+    memcpy(to->mask, from->mask, (size_t)from->past * sizeof *to->mask);
+    to->past = from->past;
+}
+
 void sdllm_use(struct sdllm *m, struct sdllm_state *state) { m->state = state ? state : m->own; }
 
 void sdllm_reset(struct sdllm *m) { m->state->past = 0; }

@@ -64,6 +64,7 @@ void sdllm_profile(const struct sdllm *m, struct sdllm_times *times);
 /* Several sequences on one model. sdllm_use makes the model go on from that state; NULL: from its own. */
 struct sdllm_state *sdllm_state_new(struct sdllm *m);
 void sdllm_state_free(struct sdllm_state *state);
+void sdllm_state_copy(struct sdllm_state *to, const struct sdllm_state *from); /* both of one model */
 void sdllm_use(struct sdllm *m, struct sdllm_state *state);
 
 /* All outputs for all of n new tokens. mask, of past and new tokens, may be NULL; inputs and outputs are in the
