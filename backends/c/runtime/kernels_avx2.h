@@ -88,6 +88,61 @@ static inline int32_t SD(dot8)(const int8_t *a, const int8_t *b, sd_int n) {
     return total;
 }
 
+static inline __attribute__((always_inline)) __m256i SD(sixteen)(const int8_t *p) {
+    return _mm256_cvtepi8_epi16(SD(at)(p, 0));
+}
+
+/* Four sums of eight, side by side. */
+static inline __attribute__((always_inline)) __m128i SD(sums4)(__m256i a, __m256i b, __m256i c, __m256i d) {
+    const __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    return _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+}
+
+/* See ops_attention.h. Heads of 64 keep the query in registers and take four keys at a time. */
+#define SD_OWN_ATTENTION
+static inline void SD(scores)(int32_t *y, const int8_t *query, const int8_t *keys, sd_int width, sd_int count) {
+    sd_int i = 0;
+    if (width == 64) {
+        const __m256i q0 = SD(sixteen)(query), q1 = SD(sixteen)(query + 16);
+        const __m256i q2 = SD(sixteen)(query + 32), q3 = SD(sixteen)(query + 48);
+        for (; i + 4 <= count; i += 4) {
+            __m256i sum[4];
+            for (int j = 0; j < 4; j++) {
+                const int8_t *key = keys + (i + j) * 64;
+                const __m256i a = _mm256_madd_epi16(q0, SD(sixteen)(key)), b = _mm256_madd_epi16(q1, SD(sixteen)(key + 16));
+                const __m256i c = _mm256_madd_epi16(q2, SD(sixteen)(key + 32));
+                const __m256i d = _mm256_madd_epi16(q3, SD(sixteen)(key + 48));
+                sum[j] = _mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d));
+            }
+            const __m128i made = SD(sums4)(sum[0], sum[1], sum[2], sum[3]);
+            memcpy(y + i, &made, 16);
+        }
+    }
+    for (; i < count; i++) y[i] = SD(dot8)(query, keys + i * width, width);
+}
+
+/* Two keys at a time: their values of a channel side by side, times both probabilities, which take 16 bits. */
+static inline __attribute__((always_inline)) void SD(mix)(const int blocks, int32_t *y, const int32_t *p,
+                                                          const int32_t *key, const int8_t *n, sd_int stride,
+                                                          sd_int count) {
+    __m256i low[4], high[4];
+    for (int b = 0; b < blocks; b++) low[b] = high[b] = _mm256_setzero_si256();
+    for (sd_int i = 0; i < count; i += 2) {
+        const sd_int next = i + 1 < count ? i + 1 : i;
+        const __m256i both = _mm256_set1_epi32(p[i] | (next == i ? 0 : (int32_t)((uint32_t)p[next] << 16)));
+        const int8_t *one = n + key[i] * stride, *two = n + key[next] * stride;
+        for (int b = 0; b < blocks; b++) {
+            const __m256i v = SD(sixteen)(one + b * 16), w = SD(sixteen)(two + b * 16);
+            low[b] = _mm256_add_epi32(low[b], _mm256_madd_epi16(_mm256_unpacklo_epi16(v, w), both));
+            high[b] = _mm256_add_epi32(high[b], _mm256_madd_epi16(_mm256_unpackhi_epi16(v, w), both));
+        }
+    }
+    for (int b = 0; b < blocks; b++) {
+        SD(both)(y + b * 16, _mm256_permute2x128_si256(low[b], high[b], 0x20),
+                 _mm256_permute2x128_si256(low[b], high[b], 0x31));
+    }
+}
+
 #include "ops_attention.h"
 
 /* Sums of 8 outputs: codes of 4 inputs each times 4 counts. Nibbles fit 16 bits; bytes go through 16-bit factors. */
@@ -137,6 +192,56 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
     }
 }
 
+/* Sums of pairs of inputs, in 16 bits, of a cell of 32 inputs and 8 outputs: at most 8·2·15·128. */
+static inline __attribute__((always_inline)) void SD(pairs)(const int tokens, const unsigned char *codes,
+                                                            const int8_t *n, sd_int stride, __m256i *sum) {
+    const __m256i low = _mm256_set1_epi8(15);
+    for (int k = 0; k < tokens; k++) sum[k] = _mm256_setzero_si256();
+    SD_ROLLED
+    for (int line = 0; line < 4; line++) {
+        const __m256i c = _mm256_loadu_si256((const __m256i *)(const void *)(codes + line * 64));
+        const __m256i c0 = _mm256_and_si256(c, low), c1 = _mm256_and_si256(_mm256_srli_epi16(c, 4), low);
+        for (int k = 0; k < tokens; k++) {
+            const int8_t *now = n + k * stride + line * 8;
+            sum[k] = _mm256_add_epi16(sum[k], _mm256_maddubs_epi16(c0, SD(counts4)(now)));
+            sum[k] = _mm256_add_epi16(sum[k], _mm256_maddubs_epi16(c1, SD(counts4)(now + 4)));
+        }
+    }
+}
+
+/* See ops_dense.h. The pairs' sums are joined and multiplied by the step in one instruction, and so are the offset and
+ * the counts' sum, which has 16 bits where the counts have 8. */
+#define SD_ROW_CELL
+static inline __attribute__((always_inline)) void
+SD(row_half)(const int tokens, const int q, const unsigned char *codes, __m128i step, __m128i offset, const int8_t *low,
+             const int8_t *high, sd_int stride, const int32_t *sums, sd_int apart, SD(vu) (*total)[2]) {
+    const __m256i by = _mm256_cvtepu8_epi32(step), more = _mm256_cvtepu16_epi32(offset);
+    const __m256i twice = _mm256_or_si256(by, _mm256_slli_epi32(by, 16));
+    __m256i sum[4];
+    SD(pairs)(tokens, codes + 32 * q, low, stride, sum);
+    for (int k = 0; k < tokens; k++) {
+        const __m256i all = _mm256_set1_epi32(sums[k * apart] & 0xffff);
+        total[k][q] += (SD(vu))_mm256_madd_epi16(sum[k], twice) + (SD(vu))_mm256_madd_epi16(more, all);
+    }
+    if (high) {
+        SD(pairs)(tokens, codes + 32 * q, high, stride, sum);
+        for (int k = 0; k < tokens; k++) {
+            const __m256i above = _mm256_set1_epi32((sums[k * apart] + 0x8000) >> 16);
+            total[k][q] += (SD(vu))_mm256_madd_epi16(sum[k], twice) << 8;
+            total[k][q] += (SD(vu))_mm256_madd_epi16(more, above) << 16;
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void
+SD(row_cell)(const int tokens, const unsigned char *codes, const uint8_t *steps, const int16_t *offsets,
+             const int8_t *low, const int8_t *high, sd_int stride, const int32_t *sums, sd_int apart,
+             SD(vu) (*total)[2]) {
+    const __m128i step = SD(at)(steps, 0);
+    SD(row_half)(tokens, 0, codes, step, SD(at)(offsets, 0), low, high, stride, sums, apart, total);
+    SD(row_half)(tokens, 1, codes, _mm_srli_si128(step, 8), SD(at)(offsets, 16), low, high, stride, sums, apart, total);
+}
+
 #include "table.h"
 
 #if defined(__clang__)
@@ -146,4 +251,6 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
 #endif
 #undef SD_ISA
 #undef SD_NATIVE
+#undef SD_ROW_CELL
+#undef SD_OWN_ATTENTION
 #undef SD_LOAD_S8

@@ -112,19 +112,38 @@ static void SD(attend)(struct sd_thread *t, const struct sd_attention *a, float 
     }
 }
 
-/* Σ p·n over keys, for 16 or 64 channels of the values. */
+#ifndef SD_OWN_ATTENTION
+/* The products of one query with so many keys, which follow each other. */
+static inline void SD(scores)(int32_t *y, const int8_t *query, const int8_t *keys, sd_int width, sd_int count) {
+    for (sd_int i = 0; i < count; i++) y[i] = SD(dot8)(query, keys + i * width, width);
+}
+
+/* Σ p[i]·n over the keys key[i], for 16 or 64 channels of their values. */
 static inline __attribute__((always_inline)) void SD(mix)(const int blocks, int32_t *y, const int32_t *p,
-                                                          const int8_t *n, sd_int stride, sd_int keys) {
+                                                          const int32_t *key, const int8_t *n, sd_int stride,
+                                                          sd_int count) {
     v16u sum[4] = {{0}, {0}, {0}, {0}};
-    for (sd_int i = 0; i < keys; i++) {
-        if (p[i] == 0) continue;
+    for (sd_int i = 0; i < count; i++) {
         for (int b = 0; b < blocks; b++) {
             v16i value;
-            SD(load_s8)(&value, n + i * stride + b * 16);
+            SD(load_s8)(&value, n + key[i] * stride + b * 16);
             sum[b] += (v16u)value * (uint32_t)p[i];
         }
     }
     for (int b = 0; b < blocks; b++) SD_TO(v16u_at, y + b * 16) = sum[b];
+}
+#endif
+
+/* Bring what is not 0 to the front, with its place; gives how many there are. */
+static inline sd_int SD(pressed)(int32_t *p, int32_t *place, sd_int count) {
+    sd_int some = 0;
+    for (sd_int i = 0; i < count; i++) {
+        const int32_t value = p[i];
+        p[some] = value;
+        place[some] = (int32_t)i;
+        some += value != 0;
+    }
+    return some;
 }
 
 static void SD(attend_spiked)(struct sd_thread *t, const struct sd_attention *a, float *y, const sd_int *ys,
@@ -142,19 +161,19 @@ static void SD(attend_spiked)(struct sd_thread *t, const struct sd_attention *a,
         const float q_scale = SD(whole)(whole, q + head * qs[1] + s * qs[2], a->width, a->q_top, true);
         for (sd_int d = 0; d < a->width; d++) query[d] = (int8_t)whole[d];
         SD(span)(t, a, s, &low, &high);
-        for (sd_int i = low; i < high; i++) {
-            const float m = (float)SD(dot8)(query, keys + i * a->width, a->width);
-            p[i] = m * q_scale * k_scale[i] * a->scale;
-        }
+        SD(scores)(whole, query, keys + low * a->width, a->width, high - low);
+        for (sd_int i = low; i < high; i++) p[i] = (float)whole[i - low] * q_scale * k_scale[i] * a->scale;
         SD(probabilities)(t, a, head, p, mask, places, low, high);
         for (sd_int i = 0; i < t->T; i++) p[i] *= v_scale[i];
         const float p_scale = SD(whole)(whole, p, t->T, a->p_top, false);
+        int32_t *key = (int32_t *)(void *)p; /* the probabilities are whole numbers now */
+        const sd_int some = SD(pressed)(whole, key, t->T);
         sd_int d = 0;
-        for (; d + 64 <= a->value_width; d += 64) SD(mix)(4, mixed + d, whole, values + d, a->value_width, t->T);
-        for (; d + 16 <= a->value_width; d += 16) SD(mix)(1, mixed + d, whole, values + d, a->value_width, t->T);
+        for (; d + 64 <= a->value_width; d += 64) SD(mix)(4, mixed + d, whole, key, values + d, a->value_width, some);
+        for (; d + 16 <= a->value_width; d += 16) SD(mix)(1, mixed + d, whole, key, values + d, a->value_width, some);
         for (; d < a->value_width; d++) {
             int32_t sum = 0;
-            for (sd_int i = 0; i < t->T; i++) sum += whole[i] * values[i * a->value_width + d];
+            for (sd_int i = 0; i < some; i++) sum += whole[i] * values[key[i] * a->value_width + d];
             mixed[d] = sum;
         }
         float *to = y + head * ys[1] + s * ys[2];

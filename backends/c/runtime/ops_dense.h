@@ -1,5 +1,6 @@
 /* The dense kernel of spiked linear layers: counts times codes. Included once for each instruction set, which gives
- * SD(dot)(tokens, bytes, codes, lines, counts, stride, sums): sums[k][16] of one cell of a block over each token.
+ * SD(dot)(tokens, bytes, codes, lines, counts, stride, sums): sums[k][16] of one cell of a block over each token; and
+ * where it knows a shorter way (SD_ROW_CELL) SD(row_cell), below.
  */
 
 /* Counts as the dense kernel reads them: 8 bits, every cell at a whole line. What does not fit 8 bits, as few counts do,
@@ -85,6 +86,34 @@ SD(dense_block)(const int tokens, const int bytes, const struct sd_thread *t, co
 
 enum { SD(QUARTERS) = 64 / SD_NATIVE };
 
+#ifndef SD_ROW_CELL
+/* A cell of 32 inputs in rows on one scale, added to the totals of 16 outputs: Σ n·code times the step, and Σ n times
+ * the offset. `high`: the counts' high bytes, or NULL; sums[k·apart] is Σ n of token k. */
+static inline __attribute__((always_inline)) void
+SD(row_cell)(const int tokens, const unsigned char *codes, const uint8_t *steps, const int16_t *offsets,
+             const int8_t *low, const int8_t *high, sd_int stride, const int32_t *sums, sd_int apart,
+             SD(vu) (*total)[SD(QUARTERS)]) {
+    v16u m[4], step;
+    v16i offset;
+    SD(dot)(tokens, 0, codes, 4, low, stride, m);
+    if (high) {
+        v16u upper[4];
+        SD(dot)(tokens, 0, codes, 4, high, stride, upper);
+        for (int k = 0; k < tokens; k++) m[k] += upper[k] << 8;
+    }
+    SD(load_u8)(&step, steps);
+    SD(load_s16)(&offset, offsets);
+    for (int q = 0; q < SD(QUARTERS); q++) {
+        const SD(vu) by = SD_AT(SD(vu_at), (const char *)&step + q * SD_NATIVE);
+        const SD(vu) more = SD_AT(SD(vu_at), (const char *)&offset + q * SD_NATIVE);
+        for (int k = 0; k < tokens; k++) {
+            const SD(vu) sum = SD_AT(SD(vu_at), (const char *)(m + k) + q * SD_NATIVE);
+            total[k][q] += sum * by + more * (uint32_t)sums[k * apart];
+        }
+    }
+}
+#endif
+
 /* The same for what is most common: nibbles in rows on one scale, in groups of 32 inputs and one plane. */
 static inline __attribute__((always_inline)) void
 SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c,
@@ -97,31 +126,15 @@ SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_line
     const int cells = l->n_cells;
     SD(vu) total[4][SD(QUARTERS)] = {{{0}}};
     for (int i = 0; i < cells; i++) {
-        v16u m[4];
         SD_AHEAD(codes + 2048);
         SD_AHEAD(codes + 2112);
         SD_AHEAD(codes + 2176);
         SD_AHEAD(codes + 2240);
         SD_AHEAD(steps + 256);
         SD_AHEAD(offsets + 256);
-        SD(dot)(tokens, 0, codes, 4, n, p->stride, m);
-        if (p->high && SD(any_more)(tokens, l, p, token, i)) {
-            v16u high[4];
-            SD(dot)(tokens, 0, codes, 4, p->high + token * p->stride + i * 32, p->stride, high);
-            for (int k = 0; k < tokens; k++) m[k] += high[k] << 8;
-        }
-        v16u step;
-        v16i offset;
-        SD(load_u8)(&step, steps);
-        SD(load_s16)(&offset, offsets);
-        for (int q = 0; q < SD(QUARTERS); q++) {
-            const SD(vu) by = SD_AT(SD(vu_at), (const char *)&step + q * SD_NATIVE);
-            const SD(vu) more = SD_AT(SD(vu_at), (const char *)&offset + q * SD_NATIVE);
-            for (int k = 0; k < tokens; k++) {
-                const SD(vu) sum = SD_AT(SD(vu_at), (const char *)(m + k) + q * SD_NATIVE);
-                total[k][q] += sum * by + more * (uint32_t)sums[k * cells + i];
-            }
-        }
+        const bool more = p->high && SD(any_more)(tokens, l, p, token, i);
+        SD(row_cell)(tokens, codes, steps, offsets, n, more ? p->high + (n - p->low) : NULL, p->stride, sums + i, cells,
+                     total);
         codes += 256;
         steps += 16;
         offsets += 16;
@@ -130,7 +143,8 @@ SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_line
     for (int k = 0; k < tokens; k++) {
         v16i whole;
         memcpy(&whole, total[k], sizeof whole);
-        v16f y = __builtin_convertvector(whole, v16f);
+        v16f y;
+        SD(floats)(&y, &whole);
         y *= SD_AT(v16f_at, (const float *)t->w[l->scales] + block * 16);
         y = y * c->v[(token + k) * c->v_stride] + 0.0f;
         SD(finish)(t, l, c, token + k, block * 16, &y, gates + k);

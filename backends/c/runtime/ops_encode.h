@@ -50,8 +50,8 @@ static inline struct SD(range) SD(measure)(const float *x, sd_int n) {
     v16f low = {0}, high = {0}, sum = {0}, v;
     for (sd_int i = 0; i < n; i += 16) {
         SD(take)(&v, x, i, n);
-        low = SD_PICK(v < low, v, low);
-        high = SD_PICK(v > high, v, high);
+        SD(least)(&low, &v);
+        SD(most)(&high, &v);
         sum += SD_ABS(v);
     }
     low = -low;
@@ -91,21 +91,18 @@ static inline void SD(counts)(const struct sd_thread *t, const struct sd_grain *
     if (g->cells) {
         const float *edges = t->w[g->edges];
         const int32_t *base = t->w[g->base], *next = t->w[g->next];
-        const v16f most = (v16f){0} + (float)(g->cells - 1);
         v16f cell = (*ratio + g->shift) * g->per;
-        cell = SD_PICK(cell > 0.0f, cell, (v16f){0});
-        cell = SD_PICK(cell < most, cell, most);
-        const v16i at = __builtin_convertvector(cell, v16i);
+        SD(clamp)(&cell, 0.0f, (float)(g->cells - 1));
+        v16i at;
+        SD(ints)(&at, &cell);
         SD(choose)(n, ratio, &at, edges, base, next);
         return;
     }
     v16f r = *ratio;
-    r = SD_PICK(r < 4194303.0f, r, (v16f){0} + 4194303.0f);
-    r = SD_PICK(r > -4194303.0f, r, (v16f){0} - 4194303.0f);
+    SD(clamp)(&r, -4194303.0f, 4194303.0f);
     r = (r + SD_ROUNDER) - SD_ROUNDER + z;
-    r = SD_PICK(r < g->high, r, (v16f){0} + g->high);
-    r = SD_PICK(r > g->low, r, (v16f){0} + g->low);
-    *n = __builtin_convertvector(r, v16i);
+    SD(clamp)(&r, g->low, g->high);
+    SD(ints)(n, &r);
 }
 
 static void SD(encode)(struct sd_thread *t, bool all, const struct sd_encoder *e, const sd_int *shape, void *n,
@@ -152,9 +149,9 @@ static inline float SD(whole)(int32_t *n, const float *x, sd_int width, float to
         v16f r;
         SD(take)(&r, x, i, width);
         r = (r / by + SD_ROUNDER) - SD_ROUNDER;
-        r = SD_PICK(r < top, r, (v16f){0} + top);
-        r = SD_PICK(r > low, r, (v16f){0} + low);
-        const v16i made = __builtin_convertvector(r, v16i);
+        SD(clamp)(&r, low, top);
+        v16i made;
+        SD(ints)(&made, &r);
         memcpy(n + i, &made, (size_t)(width - i < 16 ? width - i : 16) * sizeof *n);
     }
     return by;

@@ -1,19 +1,79 @@
 /* Float ops, row by row. Included once for each instruction set, which SD_ISA names. */
 
+typedef SD_VECTOR(float, SD_NATIVE) SD(vf);
+typedef SD_VECTOR(int32_t, SD_NATIVE) SD(vi);
+typedef SD_VECTOR(uint32_t, SD_NATIVE) SD(vu);
+typedef SD_LOOSE(float, SD_NATIVE) SD(vf_at);
+typedef SD_LOOSE(uint32_t, SD_NATIVE) SD(vu_at);
+typedef SD_LOOSE(int32_t, SD_NATIVE) SD(vi_at);
+
+/* What follows goes register by register: compilers take wider vectors apart for it, number by number.
+ * a < b ? a : b of each lane; a > b ? a : b; whether a < b. */
+static inline __attribute__((always_inline)) void SD(least)(v16f *a, const v16f *b) {
+    for (int i = 0; i < 64; i += SD_NATIVE) {
+        const SD(vf) p = SD_AT(SD(vf_at), (char *)a + i), q = SD_AT(SD(vf_at), (const char *)b + i);
+        const SD(vi) less = p < q;
+        SD_TO(SD(vf_at), (char *)a + i) = (SD(vf))(((SD(vi))p & less) | ((SD(vi))q & ~less));
+    }
+}
+
+static inline __attribute__((always_inline)) void SD(most)(v16f *a, const v16f *b) {
+    for (int i = 0; i < 64; i += SD_NATIVE) {
+        const SD(vf) p = SD_AT(SD(vf_at), (char *)a + i), q = SD_AT(SD(vf_at), (const char *)b + i);
+        const SD(vi) more = p > q;
+        SD_TO(SD(vf_at), (char *)a + i) = (SD(vf))(((SD(vi))p & more) | ((SD(vi))q & ~more));
+    }
+}
+
+static inline __attribute__((always_inline)) void SD(less)(v16i *mask, const v16f *a, float b) {
+    for (int i = 0; i < 64; i += SD_NATIVE) {
+        SD_TO(SD(vi_at), (char *)mask + i) = SD_AT(SD(vf_at), (const char *)a + i) < b;
+    }
+}
+
+static inline __attribute__((always_inline)) void SD(all)(v16f *v, float x) {
+    for (int i = 0; i < 64; i += SD_NATIVE) SD_TO(SD(vf_at), (char *)v + i) = (SD(vf)){0} + x;
+}
+
+static inline __attribute__((always_inline)) void SD(copy)(void *to, const void *from) {
+    for (int i = 0; i < 64; i += SD_NATIVE) SD_TO(SD(vf_at), (char *)to + i) = SD_AT(SD(vf_at), (const char *)from + i);
+}
+
+static inline __attribute__((always_inline)) void SD(ints)(v16i *n, const v16f *v) {
+    for (int i = 0; i < 64; i += SD_NATIVE) {
+        SD_TO(SD(vi_at), (char *)n + i) = __builtin_convertvector(SD_AT(SD(vf_at), (const char *)v + i), SD(vi));
+    }
+}
+
+static inline __attribute__((always_inline)) void SD(floats)(v16f *v, const v16i *n) {
+    for (int i = 0; i < 64; i += SD_NATIVE) {
+        SD_TO(SD(vf_at), (char *)v + i) = __builtin_convertvector(SD_AT(SD(vi_at), (const char *)n + i), SD(vf));
+    }
+}
+
+/* Each lane between two numbers. */
+static inline __attribute__((always_inline)) void SD(clamp)(v16f *v, float low, float high) {
+    v16f bottom, top;
+    SD(all)(&bottom, low);
+    SD(all)(&top, high);
+    SD(least)(v, &top);
+    SD(most)(v, &bottom);
+}
+
 /* 16 floats of a row from i on; what is beyond its end is 0. */
 static inline void SD(take)(v16f *v, const float *x, sd_int i, sd_int n) {
     if (i + 16 <= n) {
-        *v = SD_AT(v16f_at, x + i);
+        SD(copy)(v, x + i);
         return;
     }
     float some[16] = {0};
     memcpy(some, x + i, (size_t)(n - i) * sizeof(float));
-    *v = SD_AT(v16f_at, some);
+    SD(copy)(v, some);
 }
 
 static inline void SD(give)(float *y, sd_int i, sd_int n, const v16f *v) {
     if (i + 16 <= n) {
-        SD_TO(v16f_at, y + i) = *v;
+        SD(copy)(y + i, v);
     } else {
         memcpy(y + i, v, (size_t)(n - i) * sizeof(float));
     }
@@ -40,10 +100,10 @@ static inline float SD(max16)(const v16f *v) {
 
 /* e^x: 2^k times a polynomial on ±ln 2 / 2; 0 below the normal numbers. */
 static inline void SD(exp16)(v16f *v) {
-    const v16f x = *v;
-    const v16i small = x < -87.3f, large = x > 88.7f;
-    v16f at = SD_PICK(small, (v16f){0} - 87.3f, x);
-    at = SD_PICK(large, (v16f){0} + 88.7f, at);
+    v16f at = *v;
+    v16i small;
+    SD(less)(&small, v, -87.3f);
+    SD(clamp)(&at, -87.3f, 88.7f);
     const v16f k = (at * 1.44269504f + SD_ROUNDER) - SD_ROUNDER;
     const v16f r = (at - k * 0.693359375f) - k * -2.12194440e-4f;
     v16f p = r * 1.9875691500e-4f + 1.3981999507e-3f;
@@ -52,7 +112,9 @@ static inline void SD(exp16)(v16f *v) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    const v16i power = (__builtin_convertvector(k, v16i) + 127) << 23;
+    v16i power;
+    SD(ints)(&power, &k);
+    power = (power + 127) << 23;
     *v = (v16f)((v16i)(p * (v16f)power) & ~small);
 }
 
@@ -67,7 +129,9 @@ static inline void SD(tanh16)(v16f *v) {
     near = near * z + 1.33314422036e-1f;
     near = near * z - 3.33332819422e-1f;
     near = near * z * x + x;
-    *v = SD_PICK(size < 0.625f, near, far);
+    v16i small;
+    SD(less)(&small, &size, 0.625f);
+    *v = SD_PICK(small, near, far);
 }
 
 static inline void SD(sigmoid16)(v16f *v) {
@@ -331,12 +395,6 @@ static inline __attribute__((always_inline)) void SD(halves)(v16f *v, const uint
     *v = (v16f)((v16u)size | ((bits & 0x8000) << 16));
 }
 
-typedef SD_VECTOR(float, SD_NATIVE) SD(vf);
-typedef SD_VECTOR(int32_t, SD_NATIVE) SD(vi);
-typedef SD_VECTOR(uint32_t, SD_NATIVE) SD(vu);
-typedef SD_LOOSE(float, SD_NATIVE) SD(vf_at);
-typedef SD_LOOSE(uint32_t, SD_NATIVE) SD(vu_at);
-typedef SD_LOOSE(int32_t, SD_NATIVE) SD(vi_at);
 typedef SD_LOOSE(uint16_t, SD_NATIVE / 2) SD(vw_at);
 typedef SD_LOOSE(int16_t, SD_NATIVE / 2) SD(vs_at);
 typedef SD_LOOSE(int8_t, SD_NATIVE / 4) SD(vc_at);

@@ -68,7 +68,8 @@ SD(read_cell)(const struct sd_thread *t, const struct sd_linear *l, const struct
         sum -= c->z[token * c->v_stride + now->segment] * (int32_t)(now->stop - now->first);
     }
     if (seen) memcpy(seen + (token * l->n_planes + now->plane) * l->out + output, &whole, sizeof whole);
-    v16f y = __builtin_convertvector((v16i)whole, v16f), d;
+    v16f y, d;
+    SD(floats)(&y, (const v16i *)&whole);
     if (l->rows) {
         y *= SD_AT(v16f_at, (const float *)t->w[l->scales] + output);
     } else {

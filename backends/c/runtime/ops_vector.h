@@ -34,6 +34,13 @@ typedef SD_LOOSE(uint8_t, 16) v16c_at;
 #define SD_JOIN(a, b) SD_JOIN_(a, b)
 #define SD(name) SD_JOIN(name, SD_ISA)
 
+/* Before a loop that should stay one: unrolled, compilers load all of it first and run out of registers. */
+#if defined(__clang__)
+#define SD_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define SD_ROLLED _Pragma("GCC unroll 1")
+#endif
+
 /* Ask for a line that will be read soon, into the second-level cache. */
 #define SD_AHEAD(p) __builtin_prefetch((p), 0, 2)
 
