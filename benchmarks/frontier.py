@@ -131,9 +131,14 @@ class Row:
     weights: str
     pipeline: str
 
+    @property
+    def name(self) -> str:
+        """`SDLLM, clipped, tolerance 0.05, W4`."""
+        return ", ".join(part for part in (self.curve, self.point, self.weights) if part)
+
 
 def rows(only: Sequence[str]) -> list[Row]:
-    """All of them, or those whose curve or weight format has one of these words in it."""
+    """All of them, or those whose name has one of these words in it: curve, point and weight format."""
     found = []
     for encoder in ENCODERS:
         for weights in encoder.formats:
@@ -144,7 +149,7 @@ def rows(only: Sequence[str]) -> list[Row]:
     found.append(Row("A4, not rotated", "weights by rounding", "W4", f"{RTN},{clipped('')}"))
     found.append(Row("SDLLM, unclipped = rotated A4 (QuaRot-like)", "weights by rounding", "W4",
                      f"{ROTATE},{RTN},{clipped('')}"))  # fmt: skip
-    return [r for r in found if not only or any(word in (r.curve + r.weights) for word in only)]
+    return [r for r in found if not only or any(word in r.name for word in only)]
 
 
 def main() -> None:
@@ -156,7 +161,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of rotations and of self-written text")
     parser.add_argument("--windows", type=int, default=4)
     parser.add_argument("--window", type=int, default=WINDOW)
-    parser.add_argument("--only", nargs="*", default=[], help="rows whose curve or weight format contains a word")
+    parser.add_argument("--only", nargs="*", default=[], help="rows whose name has one of these: curve, point, weights")
     args = parser.parse_args()
     keep_freed_memory()
     ui = reporter()
