@@ -108,3 +108,30 @@ def test_linear(name: str, centred: bool, tmp_path: Path) -> None:
     for other in floats[1:]:
         for y in want:
             np.testing.assert_array_equal(other[y], floats[0][y])
+
+
+@pytest.mark.parametrize("code", [Bits(4), SIGNED[0], SIGNED[-1], CSD(7), CSD(12), CSD(14)], ids=str)
+def test_rows_of_whole_groups_take_a_shorter_way_to_the_same_floats(code: Code, tmp_path: Path) -> None:
+    width, of = 96, RowWeight(4, 32, (OUT, 96))
+    b, store = Builder(), Store()
+    b.input("ids", Tensor("i64", ("B", "S")))
+    n = b.input("n", Spikes((Segment(0, width, code),), ("B", "S", width)))
+    v = b.input("v", Tensor("f32", ("B", "S", 1)))
+    weight = b.weight(store.put("w", of, random_weight(of, 3)))
+    m = b.one("spike.linear", n, weights=[weight], loc=Loc("model.layers.0.proj"))
+    program = b.program({"y": b.one("spike.read_out", m, v, weights=[weight])})
+    rng = np.random.default_rng(11)
+    inputs = {x.name: random_value(x.type, rng, {"B": 1, "S": TOKENS, "P": 0}).numpy() for x in program.inputs}
+    inputs["n"][0, :3, :32] = code.hi  # sums of counts as large as they get
+    inputs["n"][0, 3:] = np.clip(inputs["n"][0, 3:], -100, 100)
+    found = []
+    for kernel in KERNELS:
+        folder = emit(program, store, tmp_path / kernel, kernels=kernel)
+        for isa in isas(folder):
+            runner = CRunner(folder, isa=isa)
+            found.append(runner.forward(inputs)["y"])
+            keep = runner.trace(lambda *_: None)  # what is watched goes the long way
+            found.append(runner.forward(inputs)["y"])
+            del keep
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
