@@ -1,7 +1,6 @@
 """Where values lie while a token goes through: memory that is used again once nothing reads a value any more.
 
-Pools: private slots have a row for each token, or for each thread if one token is new; own ones a row for each thread;
-shared ones a row for each token; those that grow with the context stand behind them.
+Slots of one pool have a row for each token; those of the other grow with the context and stand behind them.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field
 
 from .views import Slot
 
-MOST_THREADS = 64  # as SD_MOST_THREADS
 LINE = 64
 
 
@@ -38,20 +36,17 @@ class Arena:
 
     def __init__(self, tokens: int) -> None:
         self._tokens = tokens
-        self._pools = {kind: _Pool() for kind in ("private", "own", "shared", "context")}
+        self._pools = {kind: _Pool() for kind in ("tokens", "context")}
         self._live: dict[Slot, tuple[str, int, int]] = {}
 
-    def take(self, row: int, *, private: bool, always: bool = False) -> tuple[Slot, str]:
-        """A slot of rows of so many bytes (a multiple of 64), and its place; `always`: every thread has its own row."""
+    def take(self, row: int) -> tuple[Slot, str]:
+        """A slot of rows of so many bytes (a multiple of 64), and its place."""
         assert row % LINE == 0
-        kind = "own" if always else "private" if private else "shared"
-        size = row * (max(self._tokens, MOST_THREADS) if private else self._tokens)
-        place = self._pools[kind].take(size)
-        slot = Slot(f"{kind} {place}", private, always)
-        self._live[slot] = (kind, size, place)
-        return slot, {"own": "SD_OWN", "private": "SD_PRIVATE", "shared": "SD_SHARED"}[kind] + (
-            f"({place}, {row})" if private else f"({place})"
-        )
+        size = row * self._tokens
+        place = self._pools["tokens"].take(size)
+        slot = Slot(f"tokens {place}")
+        self._live[slot] = ("tokens", size, place)
+        return slot, f"SD_ROWS({place})"
 
     def take_context(self, each: int) -> tuple[Slot, str]:
         """A slot of so many bytes (a multiple of 4) for each token of the context, whose count is a multiple of 16."""

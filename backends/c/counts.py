@@ -44,6 +44,11 @@ def _product(e: Emitter, op: Op) -> int:
     return next(i for i, o in enumerate(e.products) if o is op)
 
 
+def _counting(*lines: str) -> list[str]:
+    """One thread counts, if any."""
+    return ["if (t->m->stats && sd_once(t)) {", *(f"    {line}" for line in lines), "    sd_done(t);", "}"]
+
+
 def count_linear(e: Emitter, op: Op, n: View, shift: View | None = None) -> list[str]:
     """Lines that count the spikes of a spike.linear."""
     of = op.operands[0].type
@@ -53,10 +58,10 @@ def count_linear(e: Emitter, op: Op, n: View, shift: View | None = None) -> list
         raise IRError("spiked linear layers take [B,S,in] in C")
     zero = f"{shift.pointer}, {shift.strides[0]}" if shift else "NULL, 0"
     which, (rows, width) = _product(e, op), n.dims
-    return [
+    return _counting(
         f"sd_count(t, {which}, {n.pointer}, {n.size}, {rows}, {n.strides[0]}, {e.segments(of)}, {zero}, {out});",
         f"sd_cost(t, {which}, {rows} * {out}, {rows} * {width} * {out});",
-    ]
+    )
 
 
 def count_matmul(e: Emitter, op: Op, n: View, heads: int, inner: Size) -> list[str]:
@@ -69,9 +74,9 @@ def count_matmul(e: Emitter, op: Op, n: View, heads: int, inner: Size) -> list[s
         raise IRError("spikes of attention must lie channel by channel in C")
     which, outer = _product(e, op), rows if op.attrs["transpose"] else width
     each, lies = f"{n.pointer} + i * {n.strides[0]}", (n.size, rows, n.strides[1], e.segments(of))
-    return [
+    return _counting(
         f"for (sd_int i = 0; i < {shared}; i++) {{",
         "    " + call("sd_count", which, each, *lies, "NULL", 0, f"{NEW} * {heads // shared}"),
         "}",
         f"sd_cost(t, {which}, {heads} * {NEW} * {outer}, {heads} * {NEW} * {inner} * {outer});",
-    ]
+    )

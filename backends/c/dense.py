@@ -47,9 +47,9 @@ def _each(e: Emitter, op: Op, kind: str, by: float = 0.0, weight: str = "NULL") 
     x, y = e.view(op.operands[0]), _target(e, op)
     shape = y.shape
     if _is_output(y):  # only the rows that are wanted
-        shape = four(["t->S - t->m->from" if d == NEW else d for d in y.dims], 1)
-    line = call("K->map1", y.all, kind, number(by), weight, shape, y.place, x.place)
-    e.step([op], [line], [x], [y], **_as_output(y))
+        shape = four(["t->S - t->from" if d == NEW else d for d in y.dims], 1)
+    line = call("K->map1", kind, number(by), weight, shape, y.place, x.place)
+    e.step([op], [line], **_as_output(y))
 
 
 def scale(e: Emitter, op: Op) -> None:
@@ -76,8 +76,8 @@ def pairwise(kind: str) -> Printer:
         y = e.new(op.result)
         if len(y.dims) > 4:
             raise IRError("sums and products see at most four axes")
-        line = call("K->map2", y.all, kind, y.shape, y.place, spread(a, y), spread(b, y))
-        e.step([op], [line], [a, b], [y])
+        line = call("K->map2", kind, y.shape, y.place, spread(a, y), spread(b, y))
+        e.step([op], [line])
 
     return emit
 
@@ -87,7 +87,7 @@ def rms_norm(e: Emitter, op: Op) -> None:
     y = e.new(op.result)
     gain = e.floats(op.weights[0]) if op.weights else "NULL"
     how = (gain, number(op.attrs["eps"]), number(op.attrs["gain_offset"]))
-    e.step([op], [call("K->rms_norm", y.all, y.shape, y.place, x.place, *how)], [x], [y])
+    e.step([op], [call("K->rms_norm", y.shape, y.place, x.place, *how)])
 
 
 def layer_norm(e: Emitter, op: Op) -> None:
@@ -96,8 +96,8 @@ def layer_norm(e: Emitter, op: Op) -> None:
     gain, shift = [*(e.floats(w) for w in op.weights), "NULL", "NULL"][:2]
     heads = bool(op.weights) and len(e.program.weights[op.weights[0]].type.shape) == 2
     own = four([0, y.dims[-1], 0, 1]) if heads else "NULL"
-    line = call("K->layer_norm", y.all, y.shape, y.place, x.place, gain, shift, own, number(op.attrs["eps"]))
-    e.step([op], [line], [x], [y])
+    line = call("K->layer_norm", y.shape, y.place, x.place, gain, shift, own, number(op.attrs["eps"]))
+    e.step([op], [line])
 
 
 def embed(e: Emitter, op: Op) -> None:
@@ -108,7 +108,7 @@ def embed(e: Emitter, op: Op) -> None:
     y = e.new(op.result)
     table = e.matrix(op.weights[0])
     how = (table, NEW, y.pointer, y.strides[0], ids.pointer, of.shape[0], op.attrs["offset"])
-    e.step([op], [call("sd_embed", y.all, *how)], [ids], [y])
+    e.step([op], [call("sd_embed", *how)])
 
 
 def linear(e: Emitter, op: Op) -> None:
@@ -117,17 +117,17 @@ def linear(e: Emitter, op: Op) -> None:
     if direct is not None:
         y = direct
     elif len(x.dims) == 1:  # of one token, as a pooler takes; the threads share its row
-        y = e.room("float", (NEW, dims(op.result.type)[0]), private=False)
+        y = e.room("float", (NEW, dims(op.result.type)[0]))
         y = replace(y, dims=y.dims[1:], strides=y.strides[1:])
     elif len(x.dims) == 2 and x.dims[0] == NEW:
-        y = e.new(op.result, private=False)
+        y = e.new(op.result)
     else:
         raise IRError(f"nn.linear takes [B,S,in] or [B,in] in C, not {op.operands[0].type}")
     e.views[op.result.name] = y
     matrix = e.matrix(op.weights[0], op.weights[1] if len(op.weights) == 2 else None)
-    rows = ("t->m->from" if direct else "0", x.dims[0] if len(x.dims) == 2 else 1)
+    rows = ("t->from" if direct else "0", x.dims[0] if len(x.dims) == 2 else 1)
     line = call("K->matrix", matrix, *rows, y.pointer, y.strides[0], x.pointer, x.strides[0])
-    e.step([op], [line], [x], [y], **(_as_output(y) or {"kind": "SD_LINEAR"}))
+    e.step([op], [line], **(_as_output(y) or {"kind": "SD_LINEAR"}), small=False)
 
 
 def rope(e: Emitter, op: Op) -> None:
@@ -139,13 +139,13 @@ def rope(e: Emitter, op: Op) -> None:
     if key not in e.turns:  # once a token, for all layers
         turns = e.room("float", (NEW, 2 * half))
         how = (positions.pointer, e.floats(op.weights[0]), half, number(op.attrs["scaling"]))
-        line = call("sd_turns", turns.all, turns.pointer, turns.strides[0], *how)
-        e.step([op], [line], [positions], [turns])
+        line = call("sd_turns", turns.pointer, turns.strides[0], *how)
+        e.step([op], [line])
         e.turns[key] = turns
     turns, y = e.turns[key], e.new(op.result)
     turned = flag(op.attrs["layout"] == "interleaved")
-    line = call("K->rope", y.all, y.shape, y.place, x.place, turns.pointer, turns.strides[0], turned)
-    e.step([op], [line], [x, turns], [y])
+    line = call("K->rope", y.shape, y.place, x.place, turns.pointer, turns.strides[0], turned)
+    e.step([op], [line])
 
 
 def rotate(e: Emitter, op: Op) -> None:
@@ -155,8 +155,8 @@ def rotate(e: Emitter, op: Op) -> None:
     assert isinstance(width, int)
     e.need(8 * width)
     small = e.floats(op.weights[0]) if op.weights else "NULL"
-    line = call("K->rotate", y.all, y.shape, y.place, x.place, op.attrs["hadamard"], small)
-    e.step([op], [line], [x], [y])
+    line = call("K->rotate", y.shape, y.place, x.place, op.attrs["hadamard"], small)
+    e.step([op], [line])
 
 
 def softmax(e: Emitter, op: Op) -> None:
@@ -167,7 +167,7 @@ def softmax(e: Emitter, op: Op) -> None:
     e.need(64, 8)
     how = attention(e, op, heads, 1, (0, 0), 1.0)
     line = call("K->softmax", how, y.shape, y.place, x.place, mask.pointer)
-    e.step([op], [line], [x, mask], [y], kind="SD_ATTENTION")
+    e.step([op], [line], kind="SD_ATTENTION", small=False)
 
 
 def attend(e: Emitter, op: Op) -> None:
@@ -176,8 +176,8 @@ def attend(e: Emitter, op: Op) -> None:
     heads, shared = q.dims[0], k.dims[0]
     assert isinstance(heads, int)
     assert isinstance(shared, int)
-    y = e.new(op.result, private=False)
+    y = e.new(op.result)
     e.need(64, 8)
     how = attention(e, op, heads, heads // shared, (int(k.dims[-1]), int(v.dims[-1])), op.attrs["scale"])
     line = call("K->attend", how, y.place, q.place, k.place, v.place, mask.pointer)
-    e.step([op], [line], [q, k, v, mask], [y], kind="SD_ATTENTION")
+    e.step([op], [line], kind="SD_ATTENTION", small=False)

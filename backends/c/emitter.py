@@ -125,7 +125,7 @@ class Emitter:
         self.pointers[name] = (kind, place)
         return name
 
-    def room(self, kind: str, shape: tuple[Size, ...], *, private: bool = True, row: int = 0) -> View:
+    def room(self, kind: str, shape: tuple[Size, ...], *, row: int = 0) -> View:
         """Memory for a new value. Rows of tokens stand at whole lines; `row`: elements of one, if more than needed."""
         size = size_of(kind)
         if ALL in shape or "t->P" in shape:
@@ -133,8 +133,7 @@ class Emitter:
         known = [d for d in shape if isinstance(d, int)]
         row = row or prod(known)
         row = -(-row * size // 64) * 64 // size
-        own = NEW not in shape
-        slot, place = self.arena.take(row * size, private=private or own, always=own)
+        slot, place = self.arena.take(row * size)
         strides: list[Size] = []
         left = prod(known)
         for d in shape:
@@ -160,9 +159,9 @@ class Emitter:
         slot, place = self.arena.take_context(-(-each * size // 4) * 4)
         return View(self._pointer(kind, place), kind, shape, tuple(strides[::-1]), slot)
 
-    def new(self, value: Value, *, private: bool = True) -> View:
+    def new(self, value: Value) -> View:
         """Memory for a result."""
-        made = self.room(ctype(value.type), dims(value.type), private=private)
+        made = self.room(ctype(value.type), dims(value.type))
         self.views[value.name] = made
         return made
 
@@ -172,15 +171,15 @@ class Emitter:
         self.scratch_context = max(self.scratch_context, context)
 
     def step(
-        self, ops: Sequence[Op], lines: list[str], reads: Sequence[View], writes: Sequence[View], **more: str
+        self, ops: Sequence[Op], lines: list[str], *, kind: str = "SD_REST", guard: str = "", small: bool = True
     ) -> None:
         """Append a kernel call."""
-        self.steps.append(Step(tuple(ops), lines, tuple(v.slot for v in reads), tuple(v.slot for v in writes), **more))
+        self.steps.append(Step(tuple(ops), lines, kind, guard, small))
 
     def copy(self, op: Op, view: View, to: View) -> None:
         """Move elements; both views have one shape."""
-        line = call("sd_copy", to.all, view.size, view.shape, to.place, view.place)
-        self.step([op], [line], [view], [to])
+        line = call("sd_copy", view.size, view.shape, to.place, view.place)
+        self.step([op], [line])
 
     def packed(self, op: Op, view: View) -> View:
         """The view, or a copy, whose last axis is one run."""
@@ -197,11 +196,11 @@ class Emitter:
 
     def given(self, kind: str, index: int) -> str:
         """The array of an input."""
-        return self._pointer(f"const {kind}", f"t->m->in[{index}]")
+        return self._pointer(f"const {kind}", f"t->in[{index}]")
 
     def wanted(self, kind: str, index: int) -> str:
         """The caller's memory for an output."""
-        return self._pointer(kind, f"t->m->out[{index}]")
+        return self._pointer(kind, f"t->out[{index}]")
 
     # ---- tables ----
 

@@ -3,21 +3,19 @@
 MODEL = """\
 /* A spike program, written by sdllm's C backend. Not for editing: change the program and emit it again.
  *
- * Every thread runs sd_forward from top to bottom; each call does the thread's share of the work, and sd_sync waits
- * for the others. Above each call stand the lines of program.spike that it carries out.
+ * Every thread runs sd_forward from top to bottom, and takes of each call's items what others have not taken; a call
+ * is over when all items are done. Of one token, what stands between sd_small and sd_done is done by one thread. Above
+ * each call stand the lines of program.spike that it carries out.
  */
 #include <math.h>
 #include <stddef.h>
 
 #include "kernels.h"
 
-/* Where a value lies: a row for each token, or, of one token, for each thread; a row for each thread; shared; and
- * what grows with the context. */
-#define SD_PRIVATE(at, row) (t->arena + (at) + (t->solo ? t->index * (row) : 0))
-#define SD_OWN(at, row) (t->arena + {{ own }} + (at) + t->index * (row))
-#define SD_SHARED(at) (t->arena + {{ shared }} + (at))
+/* Where a value lies: a row for each token; what grows with the context; what the state keeps. */
+#define SD_ROWS(at) (t->arena + (at))
 #define SD_CONTEXT(at) (t->arena + {{ fixed }} + (at) * t->C)
-#define SD_KEPT(i) (t->m->state->kept[i])
+#define SD_KEPT(i) (t->state->kept[i])
 #define SD_FLOATS(i) ((const float *)t->w[i])
 
 {% for table in tables %}

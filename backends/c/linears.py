@@ -153,7 +153,7 @@ def linear_group(e: Emitter, group: LinearGroup) -> None:
     p = _Packing(e, group, kernel)
     centred = group.counts.name in e.centred
     out = p.out // 2 if group.gated else p.out
-    y = e.room("float", (NEW, out), private=False)
+    y = e.room("float", (NEW, out))
     steps, offsets, scales, minima = p.parts()
     bias = e.padded_bias(
         [(q.bias, w.type.shape[0]) for q, w in zip(group.parts, p.weights, strict=True)], bool(group.gated)
@@ -187,8 +187,7 @@ def linear_group(e: Emitter, group: LinearGroup) -> None:
     lines.append(f"sd_show(t, {quoted(shown)}, 4, {NEW} * {len(p.planes)}, {p.out}, {p.out}, t->m->seen);")
     for part in group.parts:
         lines += count_linear(e, part.linear, n, z if centred else None)
-    reads = [n, v, *([z] if z else [])]
-    e.step(group.ops, lines, reads, [y], kind="SD_LINEAR")
+    e.step(group.ops, lines, kind="SD_LINEAR", small=False)
     e.kernels.append(
         {"module": group.parts[0].linear.loc.module, "matrices": len(group.parts), "kernel": kernel[3:].lower()}
     )

@@ -55,8 +55,8 @@ def repeat(e: Emitter, op: Op) -> None:
     assert axis is not None
     y = e.new(op.result)
     at = axis + 4 - len(y.dims)
-    line = call("sd_repeat", y.all, y.size, y.shape, y.place, x.place, at, op.attrs["times"])
-    e.step([op], [line], [x], [y])
+    line = call("sd_repeat", y.size, y.shape, y.place, x.place, at, op.attrs["times"])
+    e.step([op], [line])
 
 
 def append(e: Emitter, op: Op) -> None:
@@ -79,6 +79,6 @@ def append(e: Emitter, op: Op) -> None:
     kind = ctype(of)
     kept = View(e.kept(kind, index), kind, whole, tuple(strides), Slot(f"state {index}"))
     new = replace(kept, base=f"{kept.base} + t->P * {strides[axis]}", dims=x.dims)
-    line = call("sd_copy", "false", x.size, x.shape, new.place, x.place)
-    e.step([op], [line], [x], [kept], kind="SD_ATTENTION")
+    line = call("sd_copy", x.size, x.shape, new.place, x.place)
+    e.step([op], [line], kind="SD_ATTENTION")
     e.views[op.result.name] = kept

@@ -16,11 +16,11 @@ def encode(e: Emitter, op: Op) -> None:
     n, centred = made[0], op.results[0].name in e.centred
     e.need(8 * max(s.stop - s.start for s in of.segments) + 64)
     z = made[2].place if len(made) == 3 else "NULL, NULL"
-    lines = [call("K->encode", n.all, encoder(e, op, of, centred), n.shape, n.place, made[1].place, z, x.place)]
+    lines = [call("K->encode", encoder(e, op, of, centred), n.shape, n.place, made[1].place, z, x.place)]
     if len(n.dims) == 2 and n.strides[1] == 1:
         name = op.results[0].name + (f" less {op.results[2].name}" if centred else "")
         lines.append(call("sd_show", quoted(name), n.size, *n.dims, n.strides[0], n.pointer))
-    e.step([op], lines, [x], made)
+    e.step([op], lines)
 
 
 def int_encode(e: Emitter, op: Op) -> None:
@@ -30,7 +30,7 @@ def int_encode(e: Emitter, op: Op) -> None:
     width = n.dims[-1]
     e.need(*((8 * width + 128, 0) if isinstance(width, int) else (256, 8)))
     how = (f"{of.top}.0f", flag(of.signed))
-    e.step([op], [call("K->int_encode", n.all, *how, n.shape, n.place, v.place, x.place)], [x], [n, v])
+    e.step([op], [call("K->int_encode", *how, n.shape, n.place, v.place, x.place)])
 
 
 def _tokens(view: View, drop: int = 1) -> tuple[list[Size], list[Size]]:
@@ -77,21 +77,21 @@ def _ints(view: View, strides: str) -> str:
 
 def linear(e: Emitter, op: Op) -> None:
     n = e.view(op.operands[0])
-    m = e.new(op.result, private=False)
+    m = e.new(op.result)
     shape = four([*_tokens(m, 2)[0], *m.dims[-2:]])
     what = (_ints(n, _rows(n)), e.integers(op.weights[0]), _is_float(e, op), n.dims[-1])
     line = call("sd_linear_plain", _planes(e, op), shape, _membrane(m), *what)
-    e.step([op], [line, *count_linear(e, op, n)], [n], [m], kind="SD_LINEAR")
+    e.step([op], [line, *count_linear(e, op, n)], kind="SD_LINEAR", small=False)
 
 
 def center(e: Emitter, op: Op) -> None:
     m, z = views(e, op)
-    y = e.new(op.result, private=False)
+    y = e.new(op.result)
     width = e.program.weights[op.weights[0]].type.shape[1]
     shape = four([*_tokens(m, 2)[0], *m.dims[-2:]])
     what = (z.pointer, _rows(z), e.integers(op.weights[0]), _is_float(e, op), width)
     line = call("sd_center", _planes(e, op), shape, _membrane(y), _membrane(m), *what)
-    e.step([op], [line], [m, z], [y], kind="SD_LINEAR")
+    e.step([op], [line], kind="SD_LINEAR", small=False)
 
 
 def total(e: Emitter, op: Op) -> None:
@@ -99,14 +99,14 @@ def total(e: Emitter, op: Op) -> None:
     n, y = operands[0], e.new(op.result)
     z = operands[1].place if len(operands) == 2 else "NULL, NULL"
     counts = _ints(n, n.lies)
-    line = call("sd_sum", y.all, _planes(e, op), n.shape, y.place, counts, z)
-    e.step([op], [line], operands, [y], kind="SD_LINEAR")
+    line = call("sd_sum", _planes(e, op), n.shape, y.place, counts, z)
+    e.step([op], [line], kind="SD_LINEAR")
 
 
 def read_out(e: Emitter, op: Op) -> None:
     operands = views(e, op)
     m, v = operands[:2]
-    y = e.new(op.result, private=False)
+    y = e.new(op.result)
     of = e.program.weights[op.weights[0]].type
     scales, minima = (e.part(op.weights[0], p) if p in of.forms else "NULL" for p in ("scales", "minima"))
     groups = of.forms["scales"][1][1] if "scales" in of.forms else 1
@@ -116,7 +116,7 @@ def read_out(e: Emitter, op: Op) -> None:
     where = (y.pointer, _rows(y), _membrane(m), v.pointer, _rows(v), sums)
     how = (scales, minima, groups, bias, _is_float(e, op))
     line = call("sd_read_out", _planes(e, op), shape, *where, *how)
-    e.step([op], [line], operands, [y], kind="SD_LINEAR")
+    e.step([op], [line], kind="SD_LINEAR", small=False)
 
 
 def _product(view: View) -> str:
@@ -126,20 +126,20 @@ def _product(view: View) -> str:
 
 def matmul(e: Emitter, op: Op) -> None:
     a, n = views(e, op)
-    m = e.new(op.result, private=False)
+    m = e.new(op.result)
     heads, shared = a.dims[0], n.dims[0]
     assert isinstance(heads, int)
     assert isinstance(shared, int)
     shape = four([heads, a.dims[1], m.dims[-1]], 1)
     what = (*(_ints(x, x.lies) for x in (a, n)), flag(op.attrs["transpose"]))
     line = call("sd_matmul", shape, a.dims[-1], heads // shared, _product(m), *what)
-    e.step([op], [line, *count_matmul(e, op, n, heads, a.dims[-1])], [a, n], [m], kind="SD_ATTENTION")
+    e.step([op], [line, *count_matmul(e, op, n, heads, a.dims[-1])], kind="SD_ATTENTION", small=False)
 
 
 def read_matmul(e: Emitter, op: Op) -> None:
     operands = views(e, op)
     m, rows = operands[:2]
-    y = e.new(op.result, private=False)
+    y = e.new(op.result)
     columns = spread(operands[2], y) if len(operands) == 3 else "NULL, NULL"
     line = call("sd_read_matmul", y.shape, y.place, _product(m), spread(rows, y), columns)
-    e.step([op], [line], operands, [y], kind="SD_ATTENTION")
+    e.step([op], [line], kind="SD_ATTENTION", small=False)

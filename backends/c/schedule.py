@@ -11,7 +11,6 @@ from .fuse import Fused, LinearGroup, find
 from .linears import linear_group
 from .options import Options
 from .printers import PRINTERS
-from .steps import place_barriers
 from .views import NEW, Size, Slot, View, call, four
 
 # What may follow a matrix whose result is an output, in place.
@@ -55,7 +54,6 @@ def schedule(program: Program, store: Store, options: Options) -> Emitter:
             raise IRError(f"{op.name} at {op.loc.module or '<no module>'}: {error}") from error
         _free(e, last, index)
     _outputs(e)
-    place_barriers(e.steps)
     return e
 
 
@@ -124,11 +122,7 @@ def _outputs(e: Emitter) -> None:
         to = View(e.wanted(view.ctype, index), view.ctype, shape, natural(shape), slot)
         sizes, source = view.shape, view.place
         if row_of(shape):
-            sizes = four([f"{NEW} - t->m->from", *[d for d in shape[1:] if d != 1 or len(shape) <= 4]], 1)
-            source = source.replace(view.pointer, f"{view.pointer} + t->m->from * {view.strides[0]}", 1)
-        line = call("sd_copy", view.all, view.size, sizes, to.place, source)
-        # One thread writes what all have worked out for themselves.
-        if view.slot.private:
-            lone = "t->index == 0" if view.slot.always else "!t->solo || t->index == 0"
-            line = f"if ({lone}) {line}"
-        e.step([], [line], [view], [to], guard=to.base)
+            sizes = four([f"{NEW} - t->from", *[d for d in shape[1:] if d != 1 or len(shape) <= 4]], 1)
+            source = source.replace(view.pointer, f"{view.pointer} + t->from * {view.strides[0]}", 1)
+        line = call("sd_copy", view.size, sizes, to.place, source)
+        e.step([], [line], guard=to.base)

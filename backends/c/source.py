@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import groupby
 
 import jinja2
 
@@ -31,7 +32,7 @@ def model_source(e: Emitter) -> str:
     outputs = list(program.outputs.items())
     names = [name for name, _ in outputs]
     logits = names.index("logits") if "logits" in names and row_of(dims(outputs[names.index("logits")][1].type)) else -1
-    align = {kind: -(-e.arena.bytes(kind) // 64) * 64 for kind in ("private", "own", "shared")}
+    fixed = -(-e.arena.bytes("tokens") // 64) * 64
     return environment.from_string(MODEL).render(
         hash=", ".join(f"0x{b:02x}" for b in digest),
         name=quoted(str(program.meta.get("architecture", program.meta.get("family", "model")))),
@@ -49,9 +50,7 @@ def model_source(e: Emitter) -> str:
         context=e.context,
         most=int(program.meta.get("max_positions") or 0) if e.chunk else e.context,
         chunk=e.chunk,
-        own=align["private"],
-        shared=align["private"] + align["own"],
-        fixed=sum(align.values()),
+        fixed=fixed,
         growing=e.arena.bytes("context"),
         scratch=e.scratch,
         scratch_context=e.scratch_context,
@@ -134,25 +133,33 @@ def _layers(e: Emitter) -> list[tuple[str, list[str]]]:
 
 def _body(e: Emitter, steps: list[Step]) -> list[str]:
     lines: list[str] = []
-    for i, step in enumerate(steps):
-        lines += ["", *(_comment(op) for op in step.ops)]
-        body = list(step.lines)
-        if step.sync:
-            body.insert(0, "sd_sync(t);" if step.sync == "always" else "if (!t->solo) sd_sync(t);")
-        if step.guard:
-            body = [f"if ({step.guard}) {{", *(f"    {line}" for line in body), "}"]
-        lines += body
-        if i + 1 == len(steps) or steps[i + 1].kind != step.kind:
-            lines.append(f"sd_clock(t, {step.kind});")
-    text = "\n".join(line for line in lines if not line.startswith("/*"))
+    for (small, guard), some in groupby(steps, lambda step: (step.small, step.guard)):
+        run = list(some)
+        body: list[str] = []
+        for i, step in enumerate(run):
+            body += ["", *(_comment(op) for op in step.ops), *step.lines]
+            if i + 1 == len(run) or run[i + 1].kind != step.kind:
+                body.append(f"sd_clock(t, {step.kind});")
+        lines.append("")
+        if small:
+            body = _within("if (sd_small(t)) {", [*body[1:], "sd_done(t);"])
+        if guard:
+            body = _within(f"if ({guard}) {{", body)
+        lines += body if small or guard else body[1:]
+    text = "\n".join(line for line in lines if not line.lstrip().startswith("/*"))
     head = ["const struct sd_kernels *const K = t->k;"] if "K->" in text else []
     for name in _used(text):
         kind, place = e.pointers[name]
-        if place.startswith("t->m"):
+        if place.startswith(("t->in", "t->out")):
             head.append(f"{kind} *const {name} = {place};")
         else:
             head.append(f"{kind} *const {name} = ({kind} *)(void *){place};")
     return [*head, *lines]
+
+
+def _within(head: str, body: list[str]) -> list[str]:
+    """A block of C."""
+    return [head, *(f"    {line}" if line else "" for line in body), "}"]
 
 
 def _used(text: str) -> Iterable[str]:

@@ -24,12 +24,9 @@ def size_of(ctype: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A piece of memory. `private` ones have a row for each thread, which it fills for itself if one token is new, or,
-    where the value has no axis of tokens, `always`."""
+    """A piece of memory."""
 
     name: str
-    private: bool = False
-    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +49,6 @@ class View:
     def pointer(self) -> str:
         """Where the first element is."""
         return f"{self.base} + {self.offset}" if self.offset else self.base
-
-    @property
-    def all(self) -> str:
-        """Whether every thread works out all of it, as C text."""
-        return "true" if self.slot.always else "t->solo" if self.slot.private else "false"
 
     @property
     def shape(self) -> str:

@@ -109,17 +109,17 @@ struct sd_cache {
 
 struct sd_kernels {
     const char *name;
-    void (*map1)(struct sd_thread *t, bool all, enum sd_map kind, float by, const float *w, const sd_int *shape,
+    void (*map1)(struct sd_thread *t, enum sd_map kind, float by, const float *w, const sd_int *shape,
                  float *y, const sd_int *ys, const float *x, const sd_int *xs);
-    void (*map2)(struct sd_thread *t, bool all, enum sd_map kind, const sd_int *shape, float *y, const sd_int *ys,
+    void (*map2)(struct sd_thread *t, enum sd_map kind, const sd_int *shape, float *y, const sd_int *ys,
                  const float *a, const sd_int *as, const float *b, const sd_int *bs);
-    void (*rms_norm)(struct sd_thread *t, bool all, const sd_int *shape, float *y, const sd_int *ys, const float *x,
+    void (*rms_norm)(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys, const float *x,
                      const sd_int *xs, const float *gain, float eps, float offset);
-    void (*layer_norm)(struct sd_thread *t, bool all, const sd_int *shape, float *y, const sd_int *ys, const float *x,
+    void (*layer_norm)(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys, const float *x,
                        const sd_int *xs, const float *gain, const float *bias, const sd_int *ws, float eps);
-    void (*rope)(struct sd_thread *t, bool all, const sd_int *shape, float *y, const sd_int *ys, const float *x,
+    void (*rope)(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys, const float *x,
                  const sd_int *xs, const float *turns, sd_int turn_stride, bool interleaved);
-    void (*rotate)(struct sd_thread *t, bool all, const sd_int *shape, float *y, const sd_int *ys, const float *x,
+    void (*rotate)(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys, const float *x,
                    const sd_int *xs, sd_int hadamard, const float *small);
     void (*softmax)(struct sd_thread *t, const struct sd_attention *a, const sd_int *shape, float *y, const sd_int *ys,
                     const float *x, const sd_int *xs, const int64_t *mask);
@@ -128,10 +128,10 @@ struct sd_kernels {
                    const int64_t *mask);
     void (*attend_spiked)(struct sd_thread *t, const struct sd_attention *a, float *y, const sd_int *ys,
                           const float *q, const sd_int *qs, const struct sd_cache *cache, const int64_t *mask);
-    void (*encode)(struct sd_thread *t, bool all, const struct sd_encoder *e, const sd_int *shape, void *n,
+    void (*encode)(struct sd_thread *t, const struct sd_encoder *e, const sd_int *shape, void *n,
                    const sd_int *ns, float *v, const sd_int *vs, int32_t *z, const sd_int *zs, const float *x,
                    const sd_int *xs);
-    void (*int_encode)(struct sd_thread *t, bool all, float top, bool with_sign, const sd_int *shape, int32_t *n,
+    void (*int_encode)(struct sd_thread *t, float top, bool with_sign, const sd_int *shape, int32_t *n,
                        const sd_int *ns, float *v, const sd_int *vs, const float *x, const sd_int *xs);
     void (*linear)(struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c);
     void (*matrix)(struct sd_thread *t, const struct sd_matrix *w, sd_int from, sd_int rows, float *y,
@@ -143,13 +143,13 @@ const struct sd_kernels *sd_choose(const char *name);
 
 /* ---- what is the same everywhere, in ops_generic.c: any op on any layout, one number at a time ---- */
 
-void sd_copy(struct sd_thread *t, bool all, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
+void sd_copy(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
              const sd_int *xs);
-void sd_repeat(struct sd_thread *t, bool all, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
+void sd_repeat(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
                const sd_int *xs, int axis, sd_int times);
-void sd_embed(struct sd_thread *t, bool all, const struct sd_matrix *w, sd_int n, float *y, sd_int stride,
+void sd_embed(struct sd_thread *t, const struct sd_matrix *w, sd_int n, float *y, sd_int stride,
               const int64_t *ids, sd_int rows, sd_int offset);
-void sd_turns(struct sd_thread *t, bool all, float *turns, sd_int stride, const int64_t *positions, const float *freq,
+void sd_turns(struct sd_thread *t, float *turns, sd_int stride, const int64_t *positions, const float *freq,
               sd_int half, float scaling);
 
 struct sd_ints { /* integers of any size through four axes; size -4: floats */
@@ -167,7 +167,7 @@ void sd_linear_plain(struct sd_thread *t, const struct sd_planes *p, const sd_in
 void sd_center(struct sd_thread *t, const struct sd_planes *p, const sd_int *shape, void *y, const sd_int *ys,
                const void *m, const sd_int *ms, const int32_t *z, const sd_int *zs, const void *weight, bool floats,
                sd_int in);
-void sd_sum(struct sd_thread *t, bool all, const struct sd_planes *p, const sd_int *shape, int32_t *y,
+void sd_sum(struct sd_thread *t, const struct sd_planes *p, const sd_int *shape, int32_t *y,
             const sd_int *ys, struct sd_ints n, const int32_t *z, const sd_int *zs);
 void sd_read_out(struct sd_thread *t, const struct sd_planes *p, const sd_int *shape, float *y, const sd_int *ys,
                  const void *m, const sd_int *ms, const float *v, const sd_int *vs, const int32_t *sums,

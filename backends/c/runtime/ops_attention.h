@@ -1,5 +1,5 @@
-/* Softmax attention, on floats and on spikes. Included once for each instruction set. A thread takes every n-th pair of
- * head and token, as later tokens see more.
+/* Softmax attention, on floats and on spikes. Included once for each instruction set. A pair of
+ * head and token is an item.
  */
 
 /* The keys that the query at new token s may see, padding aside. */
@@ -25,7 +25,7 @@ static void SD(probabilities)(const struct sd_thread *t, const struct sd_attenti
         }
         SD(give)(p, i, high, &v);
     }
-    if (!t->m->unpadded || mask != t->m->state->mask) {
+    if (!t->m->unpadded || mask != t->state->mask) {
         for (sd_int i = low; i < high; i++) p[i] = mask[i] ? p[i] : hidden;
     }
     float most = hidden;
@@ -67,8 +67,8 @@ static const float *SD(places)(const struct sd_thread *t, const struct sd_attent
 static void SD(softmax)(struct sd_thread *t, const struct sd_attention *a, const sd_int *shape, float *y,
                         const sd_int *ys, const float *x, const sd_int *xs, const int64_t *mask) {
     float *p = (float *)(void *)t->scratch, *room = p + t->C;
-    const float *places = SD(places)(t, a, mask, room);
-    for (sd_int u = t->index; u < shape[1] * t->S; u += t->threads) {
+    SD_EACH(t, u, shape[1] * t->S) {
+        const float *places = SD(places)(t, a, mask, room);
         const sd_int head = u % shape[1], s = u / shape[1];
         sd_int low, high;
         for (sd_int i = 0; i < t->T; i++) p[i] = x[head * xs[1] + s * xs[2] + i * xs[3]];
@@ -82,8 +82,8 @@ static void SD(attend)(struct sd_thread *t, const struct sd_attention *a, float 
                        const sd_int *qs, const float *k, const sd_int *ks, const float *v, const sd_int *vs,
                        const int64_t *mask) {
     float *p = (float *)(void *)t->scratch, *room = p + t->C;
-    const float *places = SD(places)(t, a, mask, room);
-    for (sd_int u = t->index; u < a->heads * t->S; u += t->threads) {
+    SD_EACH(t, u, a->heads * t->S) {
+        const float *places = SD(places)(t, a, mask, room);
         const sd_int head = u % a->heads, s = u / a->heads;
         const float *query = q + head * qs[1] + s * qs[2];
         const float *keys = k + head / a->shared * ks[1], *values = v + head / a->shared * vs[1];
@@ -151,8 +151,8 @@ static void SD(attend_spiked)(struct sd_thread *t, const struct sd_attention *a,
     float *p = (float *)(void *)t->scratch, *room = p + t->C;
     int32_t *whole = (int32_t *)(void *)(room + t->C), *mixed = whole + (t->C > a->width ? t->C : a->width);
     int8_t *query = (int8_t *)(mixed + a->value_width + 64);
-    const float *places = SD(places)(t, a, mask, room);
-    for (sd_int u = t->index; u < a->heads * t->S; u += t->threads) {
+    SD_EACH(t, u, a->heads * t->S) {
+        const float *places = SD(places)(t, a, mask, room);
         const sd_int head = u % a->heads, s = u / a->heads, shared = head / a->shared;
         const int8_t *keys = (const int8_t *)cache->k + shared * t->C * a->width;
         const int8_t *values = (const int8_t *)cache->v + shared * t->C * a->value_width;

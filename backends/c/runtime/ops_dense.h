@@ -176,13 +176,12 @@ static void SD(dense_four)(const struct sd_thread *t, const struct sd_linear *l,
 /* The dense kernel: all counts times all codes, 16 outputs at a time, threads sharing the outputs. */
 static __attribute__((noinline)) void SD(dense)(struct sd_thread *t, const struct sd_linear *l,
                                                 const struct sd_call *c, int32_t *seen) {
-    sd_int begin, end;
-    struct SD(prepared) p;
+    struct SD(prepared) p = {0};
     const sd_int pair = l->gated ? 2 : 1;
-    SD(prepare)(t, l, c, &p);
-    sd_share(t, false, l->out / 16 / pair, &begin, &end);
-    for (sd_int b = begin * pair; b < end * pair; b += pair) {
+    SD_EACH(t, unit, l->out / 16 / pair) {
+        const sd_int b = unit * pair;
         sd_int s = 0;
+        if (!p.low) SD(prepare)(t, l, c, &p);
         v16f gates[4] = {{0}};
         for (; s + 4 <= t->S; s += 4) {
             for (sd_int i = b; i < b + pair; i++) SD(dense_four)(t, l, c, &p, i, s, seen, gates);

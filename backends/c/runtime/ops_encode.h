@@ -105,12 +105,10 @@ static inline void SD(counts)(const struct sd_thread *t, const struct sd_grain *
     SD(ints)(n, &r);
 }
 
-static void SD(encode)(struct sd_thread *t, bool all, const struct sd_encoder *e, const sd_int *shape, void *n,
+static void SD(encode)(struct sd_thread *t, const struct sd_encoder *e, const sd_int *shape, void *n,
                        const sd_int *ns, float *v, const sd_int *vs, int32_t *z, const sd_int *zs, const float *x,
                        const sd_int *xs) {
-    sd_int begin, end;
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const sd_int to = sd_row(shape, ns, r);
         for (int s = 0; s < e->segments; s++) {
             const struct sd_grain *g = e->segment + s;
@@ -157,14 +155,12 @@ static inline float SD(whole)(int32_t *n, const float *x, sd_int width, float to
     return by;
 }
 
-static void SD(int_encode)(struct sd_thread *t, bool all, float top, bool with_sign, const sd_int *shape, int32_t *n,
+static void SD(int_encode)(struct sd_thread *t, float top, bool with_sign, const sd_int *shape, int32_t *n,
                            const sd_int *ns, float *v, const sd_int *vs, const float *x, const sd_int *xs) {
-    sd_int begin, end;
     const sd_int width = shape[3];
     float *room = (float *)(void *)t->scratch;
     int32_t *made = (int32_t *)(void *)(room + width);
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const float *from = SD(run)(x + sd_row(shape, xs, r), xs[3], width, room);
         v[sd_row(shape, vs, r)] = SD(whole)(made, from, width, top, with_sign);
         int32_t *to = n + sd_row(shape, ns, r);

@@ -170,13 +170,11 @@ static void SD(finish_tiles)(const struct sd_thread *t, const struct sd_linear *
 
 /* The pure-add kernel. */
 static __attribute__((noinline)) void SD(added)(struct sd_thread *t, const struct sd_linear *l,
-                                                const struct sd_call *c, int32_t *seen) {
-    sd_int begin, end;
+                                                const struct sd_call *c, int32_t *seen, sd_int begin, sd_int end) {
     unsigned char *rest;
     uint32_t m[64];
     const int32_t *sums = SD(count_sums)(t, l, c);
     struct SD(reading) *r = SD(readings)(t, l, &rest);
-    sd_share(t, false, (l->out + 63) / 64, &begin, &end);
     const unsigned char *codes = t->w[l->codes];
     const sd_int tile_bytes = l->bytes ? 64 : 32;
     for (int i = 0; i < l->n_cells; i++) {
@@ -240,13 +238,11 @@ static __attribute__((noinline)) void SD(events_wide)(const int bytes, const uns
 
 /* The event kernel that multiplies: each active column once, times its count. */
 static __attribute__((noinline)) void SD(event)(struct sd_thread *t, const struct sd_linear *l,
-                                                const struct sd_call *c, int32_t *seen) {
-    sd_int begin, end;
+                                                const struct sd_call *c, int32_t *seen, sd_int begin, sd_int end) {
     unsigned char *rest;
     uint32_t m[64];
     const int32_t *sums = SD(count_sums)(t, l, c);
     struct SD(reading) *r = SD(readings)(t, l, &rest);
-    sd_share(t, false, (l->out + 63) / 64, &begin, &end);
     const unsigned char *codes = t->w[l->codes];
     const sd_int tile_bytes = l->bytes ? 64 : 32;
     uint32_t *column = (uint32_t *)(void *)rest;

@@ -196,12 +196,10 @@ static inline const float *SD(run)(const float *x, sd_int stride, sd_int n, floa
     return room;
 }
 
-static void SD(map1)(struct sd_thread *t, bool all, enum sd_map kind, float by, const float *w, const sd_int *shape,
+static void SD(map1)(struct sd_thread *t, enum sd_map kind, float by, const float *w, const sd_int *shape,
                      float *y, const sd_int *ys, const float *x, const sd_int *xs) {
-    sd_int begin, end;
     const sd_int n = shape[3];
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const float *from = x + sd_row(shape, xs, r);
         float *to = y + sd_row(shape, ys, r);
         for (sd_int i = 0; i < n; i += 16) {
@@ -227,13 +225,11 @@ static void SD(map1)(struct sd_thread *t, bool all, enum sd_map kind, float by, 
     }
 }
 
-static void SD(map2)(struct sd_thread *t, bool all, enum sd_map kind, const sd_int *shape, float *y, const sd_int *ys,
+static void SD(map2)(struct sd_thread *t, enum sd_map kind, const sd_int *shape, float *y, const sd_int *ys,
                      const float *a, const sd_int *as, const float *b, const sd_int *bs) {
-    sd_int begin, end;
     const sd_int n = shape[3];
     const bool runs = as[3] == 1 && bs[3] == 1 && ys[3] == 1;
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const float *u = a + sd_row(shape, as, r), *v = b + sd_row(shape, bs, r);
         float *to = y + sd_row(shape, ys, r);
         if (runs) {
@@ -253,12 +249,10 @@ static void SD(map2)(struct sd_thread *t, bool all, enum sd_map kind, const sd_i
     }
 }
 
-static void SD(rms_norm)(struct sd_thread *t, bool all, const sd_int *shape, float *y, const sd_int *ys,
+static void SD(rms_norm)(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys,
                          const float *x, const sd_int *xs, const float *gain, float eps, float offset) {
-    sd_int begin, end;
     const sd_int n = shape[3];
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const float *from = x + sd_row(shape, xs, r);
         float *to = y + sd_row(shape, ys, r);
         v16f sum = {0}, v, g = {0};
@@ -279,13 +273,11 @@ static void SD(rms_norm)(struct sd_thread *t, bool all, const sd_int *shape, flo
     }
 }
 
-static void SD(layer_norm)(struct sd_thread *t, bool all, const sd_int *shape, float *y, const sd_int *ys,
+static void SD(layer_norm)(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys,
                            const float *x, const sd_int *xs, const float *gain, const float *bias, const sd_int *ws,
                            float eps) {
-    sd_int begin, end;
     const sd_int n = shape[3];
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const float *from = x + sd_row(shape, xs, r);
         float *to = y + sd_row(shape, ys, r);
         const sd_int w = ws ? sd_row(shape, ws, r) : 0; /* norms of their own for each head */
@@ -322,12 +314,10 @@ static void SD(layer_norm)(struct sd_thread *t, bool all, const sd_int *shape, f
 }
 
 /* x is [1, heads, tokens, D]; `turns` has cos and sin, D/2 each, for each token. */
-static void SD(rope)(struct sd_thread *t, bool all, const sd_int *shape, float *y, const sd_int *ys, const float *x,
+static void SD(rope)(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys, const float *x,
                      const sd_int *xs, const float *turns, sd_int turn_stride, bool interleaved) {
-    sd_int begin, end;
     const sd_int half = shape[3] / 2;
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const float *from = x + sd_row(shape, xs, r);
         float *to = y + sd_row(shape, ys, r);
         const float *cosine = turns + r % shape[2] * turn_stride, *sine = cosine + half;
@@ -353,14 +343,12 @@ static void SD(rope)(struct sd_thread *t, bool all, const sd_int *shape, float *
     }
 }
 
-static void SD(rotate)(struct sd_thread *t, bool all, const sd_int *shape, float *y, const sd_int *ys, const float *x,
+static void SD(rotate)(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys, const float *x,
                        const sd_int *xs, sd_int hadamard, const float *small) {
-    sd_int begin, end;
     const sd_int n = shape[3], parts = n / hadamard;
     const float by = (float)(1.0 / sqrt((double)hadamard));
     float *a = (float *)(void *)t->scratch, *b = a + n;
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const float *from = x + sd_row(shape, xs, r);
         float *to = y + sd_row(shape, ys, r);
         for (sd_int i = 0; i < n; i++) a[i] = from[i * xs[3]];
@@ -511,9 +499,7 @@ static __attribute__((noinline)) void SD(block4)(const struct sd_thread *t, cons
 /* y = x·Wᵀ + b for rows `from` to `rows`, the first of which goes to y: threads share the blocks of outputs. */
 static void SD(matrix)(struct sd_thread *t, const struct sd_matrix *w, sd_int from, sd_int rows, float *y,
                        sd_int y_stride, const float *x, sd_int x_stride) {
-    sd_int begin, end;
-    sd_share(t, false, (w->out + 15) / 16, &begin, &end);
-    for (sd_int b = begin; b < end; b++) {
+    SD_EACH(t, b, (w->out + 15) / 16) {
         sd_int s = from;
         for (; s + 4 <= rows; s += 4) SD(block4)(t, w, b, y + (s - from) * y_stride, y_stride, x + s * x_stride, x_stride);
         for (; s < rows; s++) SD(block1)(t, w, b, y + (s - from) * y_stride, y_stride, x + s * x_stride, x_stride);

@@ -21,11 +21,9 @@ static void move_one(int size, unsigned char *y, const unsigned char *x) {
     }
 }
 
-void sd_copy(struct sd_thread *t, bool all, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
+void sd_copy(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
              const sd_int *xs) {
-    sd_int begin, end;
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         unsigned char *to = (unsigned char *)y + sd_row(shape, ys, r) * size;
         const unsigned char *from = (const unsigned char *)x + sd_row(shape, xs, r) * size;
         if (ys[3] == 1 && xs[3] == 1) {
@@ -36,11 +34,9 @@ void sd_copy(struct sd_thread *t, bool all, int size, const sd_int *shape, void 
     }
 }
 
-void sd_repeat(struct sd_thread *t, bool all, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
+void sd_repeat(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
                const sd_int *xs, int axis, sd_int times) {
-    sd_int begin, end;
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const sd_int place[3] = {r / (shape[1] * shape[2]), r / shape[2] % shape[1], r % shape[2]};
         sd_int from = 0;
         for (int a = 0; a < 3; a++) from += (a == axis ? place[a] / times : place[a]) * xs[a];
@@ -52,13 +48,11 @@ void sd_repeat(struct sd_thread *t, bool all, int size, const sd_int *shape, voi
     }
 }
 
-void sd_embed(struct sd_thread *t, bool all, const struct sd_matrix *w, sd_int n, float *y, sd_int stride,
+void sd_embed(struct sd_thread *t, const struct sd_matrix *w, sd_int n, float *y, sd_int stride,
               const int64_t *ids, sd_int rows, sd_int offset) {
-    sd_int begin, end;
     const unsigned char *table = t->w[w->values];
     const bool halves = w->form == SD_F16;
-    sd_share(t, all, n, &begin, &end);
-    for (sd_int i = begin; i < end; i++) {
+    SD_EACH(t, i, n) {
         sd_int row = (sd_int)ids[i] + offset;
         if (row < 0 || row >= rows) {
             atomic_store_explicit(&t->m->outside, true, memory_order_relaxed);
@@ -80,11 +74,9 @@ void sd_embed(struct sd_thread *t, bool all, const struct sd_matrix *w, sd_int n
     }
 }
 
-void sd_turns(struct sd_thread *t, bool all, float *turns, sd_int stride, const int64_t *positions, const float *freq,
+void sd_turns(struct sd_thread *t, float *turns, sd_int stride, const int64_t *positions, const float *freq,
               sd_int half, float scaling) {
-    sd_int begin, end;
-    sd_share(t, all, t->S, &begin, &end);
-    for (sd_int s = begin; s < end; s++) {
+    SD_EACH(t, s, t->S) {
         for (sd_int i = 0; i < half; i++) {
             const float angle = (float)positions[s] * freq[i];
             turns[s * stride + i] = cosf(angle) * scaling;
@@ -102,9 +94,7 @@ static int32_t whole(const struct sd_ints *n, sd_int at) {
 /* Shapes of linear ops by themselves are [a, b, planes, out] or, of counts, those of the tokens. */
 void sd_linear_plain(struct sd_thread *t, const struct sd_planes *p, const sd_int *shape, void *m, const sd_int *ms,
                      struct sd_ints n, const void *weight, bool floats, sd_int in) {
-    sd_int begin, end;
-    sd_share(t, false, shape[0] * shape[1] * shape[3], &begin, &end);
-    for (sd_int i = begin; i < end; i++) {
+    SD_EACH(t, i, shape[0] * shape[1] * shape[3]) {
         const sd_int out = i % shape[3], b = i / shape[3] % shape[1], a = i / shape[3] / shape[1];
         const sd_int from = a * n.strides[0] + b * n.strides[1];
         for (int k = 0; k < p->n; k++) {
@@ -131,9 +121,7 @@ void sd_linear_plain(struct sd_thread *t, const struct sd_planes *p, const sd_in
 void sd_center(struct sd_thread *t, const struct sd_planes *p, const sd_int *shape, void *y, const sd_int *ys,
                const void *m, const sd_int *ms, const int32_t *z, const sd_int *zs, const void *weight, bool floats,
                sd_int in) {
-    sd_int begin, end;
-    sd_share(t, false, shape[0] * shape[1] * shape[3], &begin, &end);
-    for (sd_int i = begin; i < end; i++) {
+    SD_EACH(t, i, shape[0] * shape[1] * shape[3]) {
         const sd_int out = i % shape[3], b = i / shape[3] % shape[1], a = i / shape[3] / shape[1];
         for (int k = 0; k < p->n; k++) {
             const int32_t zero = z[a * zs[0] + b * zs[1] + p->cells[k].segment * zs[3]];
@@ -157,11 +145,9 @@ void sd_center(struct sd_thread *t, const struct sd_planes *p, const sd_int *sha
     }
 }
 
-void sd_sum(struct sd_thread *t, bool all, const struct sd_planes *p, const sd_int *shape, int32_t *y,
+void sd_sum(struct sd_thread *t, const struct sd_planes *p, const sd_int *shape, int32_t *y,
             const sd_int *ys, struct sd_ints n, const int32_t *z, const sd_int *zs) {
-    sd_int begin, end;
-    sd_share(t, all, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         for (int k = 0; k < p->n; k++) {
             const struct sd_cell *c = p->cells + k;
             uint32_t sum = 0;
@@ -181,9 +167,7 @@ void sd_read_out(struct sd_thread *t, const struct sd_planes *p, const sd_int *s
                  const void *m, const sd_int *ms, const float *v, const sd_int *vs, const int32_t *sums,
                  const sd_int *ss, const float *scales, const float *minima, int groups, const float *bias,
                  bool floats) {
-    sd_int begin, end;
-    sd_share(t, false, shape[0] * shape[1] * shape[3], &begin, &end);
-    for (sd_int i = begin; i < end; i++) {
+    SD_EACH(t, i, shape[0] * shape[1] * shape[3]) {
         const sd_int out = i % shape[3], b = i / shape[3] % shape[1], a = i / shape[3] / shape[1];
         float total = 0.0f;
         for (int k = 0; k < p->n; k++) {
@@ -199,10 +183,8 @@ void sd_read_out(struct sd_thread *t, const struct sd_planes *p, const sd_int *s
 
 void sd_matmul(struct sd_thread *t, const sd_int *shape, sd_int inner, sd_int shared, int32_t *m, const sd_int *ms,
                struct sd_ints a, struct sd_ints n, bool transpose) {
-    sd_int begin, end;
     const sd_int along = n.strides[transpose ? 3 : 2], across = n.strides[transpose ? 2 : 3];
-    sd_share(t, false, shape[1] * shape[2], &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, shape[1] * shape[2]) {
         const sd_int head = r / shape[2], s = r % shape[2];
         for (sd_int j = 0; j < shape[3]; j++) {
             uint32_t sum = 0;
@@ -217,9 +199,7 @@ void sd_matmul(struct sd_thread *t, const sd_int *shape, sd_int inner, sd_int sh
 
 void sd_read_matmul(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys, const int32_t *m,
                     const sd_int *ms, const float *rows, const sd_int *rs, const float *columns, const sd_int *cs) {
-    sd_int begin, end;
-    sd_share(t, false, sd_rows(shape), &begin, &end);
-    for (sd_int r = begin; r < end; r++) {
+    SD_EACH(t, r, sd_rows(shape)) {
         const float by = rows[sd_row(shape, rs, r)];
         for (sd_int j = 0; j < shape[3]; j++) {
             float one = (float)m[sd_row(shape, ms, r) + j * ms[3]] * by;

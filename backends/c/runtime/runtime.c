@@ -19,7 +19,31 @@ static void *room(sd_int size) {
     return made;
 }
 
-void sd_sync(struct sd_thread *t) { sd_pool_meet(t->m->pool); }
+/* ---- steps ---- */
+
+bool sd_part(struct sd_thread *t, sd_int n, sd_int least, sd_int *begin, sd_int *end) {
+    if (!t->alone) return sd_pool_part(t->m->pool, &t->step, n, least, begin, end);
+    if (*end) return false;
+    *end = n;
+    return n > 0;
+}
+
+bool sd_once(struct sd_thread *t) {
+    sd_int begin = 0, end = 0;
+    if (!t->alone) t->alone = sd_pool_part(t->m->pool, &t->step, 1, 1, &begin, &end);
+    return t->alone;
+}
+
+bool sd_small(struct sd_thread *t) { return t->S > 1 || sd_once(t); }
+
+void sd_done(struct sd_thread *t) {
+    sd_int begin = 0, end = 1;
+    if (!t->m->pool || !t->alone) return;
+    t->alone = false;
+    sd_pool_part(t->m->pool, &t->step, 1, 1, &begin, &end);
+}
+
+/* ---- time ---- */
 
 static double seconds(void) {
     struct timespec now;
@@ -39,7 +63,7 @@ void sd_clock(struct sd_thread *t, enum sd_kind kind) {
 void sd_count(struct sd_thread *t, int product, const void *n, int size, sd_int rows, sd_int stride,
               const sd_int *starts, const int32_t *shift, sd_int shift_stride, sd_int fan_out) {
     struct sdllm *m = t->m;
-    if (!m->stats || t->index) return;
+    if (!m->stats) return;
     const struct sd_counted *c = m->program->counted + product;
     for (int s = 0; s < c->segments; s++) {
         uint64_t *histogram = m->histogram + c->histogram[s], *weighted = m->weighted + c->histogram[s];
@@ -59,7 +83,7 @@ void sd_count(struct sd_thread *t, int product, const void *n, int size, sd_int 
 
 void sd_cost(struct sd_thread *t, int product, sd_int cells, sd_int macs) {
     struct sdllm *m = t->m;
-    if (!m->stats || t->index) return;
+    if (!m->stats) return;
     const struct sd_counted *c = m->program->counted + product;
     for (int s = 0; s < c->segments; s++) m->cells[c->first_cell + s] += (uint64_t)cells;
     m->macs[product] += (uint64_t)macs;
@@ -137,6 +161,7 @@ void sd_show(struct sd_thread *t, const char *value, int size, sd_int rows, sd_i
 
 void sdllm_state_free(struct sdllm_state *state) {
     if (!state) return;
+    sd_pool_rest(state->m->pool);
     for (int i = 0; state->kept && i < state->m->program->n_kept; i++) free(state->kept[i]);
     if (state->m->state == state) state->m->state = state->m->own;
     free(state->kept);
@@ -182,11 +207,30 @@ void sdllm_reset(struct sdllm *m) { m->state->past = 0; }
 
 /* ---- models ---- */
 
-static void job(void *user, int index) {
+static void take(void *user, int index) {
     struct sdllm *m = user;
     struct sd_thread *t = m->thread + index;
-    m->program->forward(t);
-    sd_sync(t);
+    const struct sd_program *p = m->program;
+    t->S = m->job.S;
+    t->P = m->job.P;
+    t->T = t->P + t->S;
+    t->from = m->job.from;
+    t->step = m->job.step;
+    t->state = m->job.state;
+    memcpy((void *)t->in, (const void *)m->job.in, (size_t)p->n_inputs * sizeof *t->in);
+    memcpy((void *)t->out, (const void *)m->job.out, (size_t)p->n_outputs * sizeof *t->out);
+}
+
+static void run(void *user, int index) {
+    struct sdllm *m = user;
+    m->program->forward(m->thread + index);
+}
+
+/* Arrays of pointers to inputs and outputs. */
+static bool pointers(const struct sd_program *p, const void ***in, void ***out) {
+    *in = calloc((size_t)p->n_inputs + 1, sizeof **in);
+    *out = calloc((size_t)p->n_outputs + 1, sizeof **out);
+    return *in && *out;
 }
 
 static bool prepare(struct sdllm *m) {
@@ -194,8 +238,7 @@ static bool prepare(struct sdllm *m) {
     const sd_int scratch = (p->scratch + p->scratch_context * m->context + 127) / 64 * 64;
     m->arena = room(p->arena + p->arena_context * m->context);
     m->scratch = room(scratch * m->threads);
-    m->in = calloc((size_t)p->n_inputs + 1, sizeof *m->in);
-    m->out = calloc((size_t)p->n_outputs + 1, sizeof *m->out);
+    bool whole = pointers(p, &m->job.in, &m->job.out);
     m->last = calloc((size_t)p->n_outputs + 1, sizeof *m->last);
     m->positions = room(m->context * (sd_int)sizeof *m->positions);
     m->zeros = room(m->context * (sd_int)sizeof *m->zeros);
@@ -205,18 +248,20 @@ static bool prepare(struct sdllm *m) {
     m->macs = room(p->n_counted * 8);
     m->cells = room(p->counted_cells * 8);
     m->by_step = room(p->most_steps * 8);
-    if (!m->arena || !m->scratch || !m->in || !m->out || !m->last || !m->positions || !m->zeros || !m->thread || !m->histogram ||
-        !m->weighted || !m->macs || !m->cells || !m->by_step) {
+    whole = whole && m->arena && m->scratch && m->last && m->positions && m->zeros && m->thread && m->histogram &&
+            m->weighted && m->macs && m->cells && m->by_step;
+    for (int i = 0; whole && i < m->threads; i++) {
+        m->thread[i] = (struct sd_thread){.m = m, .index = i, .threads = m->threads, .alone = m->threads == 1,
+                                          .C = m->context, .arena = m->arena, .scratch = m->scratch + scratch * i,
+                                          .w = m->w, .k = m->k};
+        whole = pointers(p, &m->thread[i].in, &m->thread[i].out);
+    }
+    if (!whole) {
         snprintf(m->error, sizeof m->error, "out of memory for a context of %td tokens", m->context);
         return false;
     }
-    for (int i = 0; i < m->threads; i++) {
-        m->thread[i] = (struct sd_thread){.m = m, .index = i, .threads = m->threads, .C = m->context,
-                                          .arena = m->arena, .scratch = m->scratch + scratch * i,
-                                          .w = m->w, .k = m->k};
-    }
     if (m->threads > 1) {
-        m->pool = sd_pool_new(m->threads, job, m);
+        m->pool = sd_pool_new(m->threads, (struct sd_work){take, run, m});
         if (!m->pool) {
             snprintf(m->error, sizeof m->error, "cannot start %d threads", m->threads);
             return false;
@@ -266,12 +311,17 @@ struct sdllm *sdllm_open(const char *weights, const struct sdllm_options *option
 void sdllm_close(struct sdllm *m) {
     if (!m) return;
     sd_pool_free(m->pool);
+    m->pool = NULL;
     sdllm_state_free(m->own);
     sd_weights_close(m);
     free(m->arena);
     free(m->scratch);
-    free((void *)m->in);
-    free((void *)m->out);
+    free((void *)m->job.in);
+    free((void *)m->job.out);
+    for (int i = 0; m->thread && i < m->threads; i++) {
+        free((void *)m->thread[i].in);
+        free((void *)m->thread[i].out);
+    }
     free((void *)m->last);
     free(m->positions);
     free(m->zeros);
@@ -316,28 +366,27 @@ static void run_chunk(struct sdllm *m, sd_int n, sd_int done, sd_int told, const
     const struct sd_program *p = m->program;
     for (int i = 0; i < p->n_inputs; i++) {
         const struct sd_input *input = p->inputs + i;
-        m->in[i] = input->role == SD_IDS         ? (const void *)(ids + done)
+        m->job.in[i] = input->role == SD_IDS         ? (const void *)(ids + done)
                    : input->role == SD_POSITIONS ? (const void *)(m->positions + done)
                    : input->role == SD_MASK      ? (const void *)m->state->mask
                                                  : (const void *)m->zeros;
-        if (inputs && inputs[i]) m->in[i] = inputs[i];
+        if (inputs && inputs[i]) m->job.in[i] = inputs[i];
     }
     for (int i = 0; i < p->n_outputs; i++) {
-        m->out[i] = outputs && outputs[i] ? (unsigned char *)outputs[i] + told * p->outputs[i].row * p->outputs[i].size
-                                          : NULL;
+        m->job.out[i] = outputs && outputs[i]
+                            ? (unsigned char *)outputs[i] + told * p->outputs[i].row * p->outputs[i].size
+                            : NULL;
     }
-    for (int i = 0; i < m->threads; i++) {
-        struct sd_thread *t = m->thread + i;
-        t->S = n;
-        t->P = m->state->past;
-        t->T = t->P + n;
-        t->solo = n == 1;
-    }
+    m->job.S = n;
+    m->job.P = m->state->past;
+    m->job.step = m->thread[0].step;
+    m->job.state = m->state;
     if (m->profile) m->thread[0].clock = seconds();
     if (m->pool) {
         sd_pool_run(m->pool);
     } else {
-        job(m, 0);
+        take(m, 0);
+        run(m, 0);
     }
     m->state->past += n;
     m->tokens += n;
@@ -367,7 +416,7 @@ static int run_all(struct sdllm *m, ptrdiff_t n, const int64_t *ids, const int64
     place(m, n, mask);
     for (sd_int done = 0; done < n;) {
         const sd_int some = n - done < m->chunk ? n - done : m->chunk;
-        m->from = last ? some - 1 : 0;
+        m->job.from = last ? some - 1 : 0;
         if (last) {
             run_chunk(m, some, done, 0, ids, inputs, done + some == n ? outputs : NULL);
         } else {

@@ -87,11 +87,25 @@ struct sdllm_state {
 
 enum sd_kind { SD_REST, SD_LINEAR, SD_ATTENTION, SD_HEAD, SD_KINDS };
 
+/* What a call is about. Each thread takes a copy: one that is late may still look at it when the caller is further. */
+struct sd_job {
+    sd_int S, P, from;
+    uint32_t step;
+    struct sdllm_state *state;
+    const void **in;
+    void **out;
+};
+
 struct sd_thread {
     struct sdllm *m;
     int index, threads;
-    bool solo; /* one new token: small work is done by every thread for itself, in a copy of its own */
+    bool alone;        /* the thread does all items of a step, and no other thread is at that step */
+    uint32_t step;     /* steps of all calls so far */
     sd_int S, P, T, C; /* new, past, all tokens; context */
+    sd_int from;       /* first new token whose outputs are wanted */
+    struct sdllm_state *state;
+    const void **in;
+    void **out;
     unsigned char *arena, *scratch;
     const void *const *w;
     const struct sd_kernels *k;
@@ -111,10 +125,9 @@ struct sdllm {
     struct sd_pool *pool;
     struct sdllm_state *own, *state;
     /* of the call under way */
-    const void **in;
-    void **out, **last;
+    struct sd_job job;
+    void **last;
     int64_t *positions, *zeros;
-    sd_int from; /* first new token whose outputs are wanted */
     bool unpadded;
     atomic_bool outside;
     /* what is measured */
@@ -129,8 +142,21 @@ struct sdllm {
     char error[256];
 };
 
-/* All threads wait for each other. */
-void sd_sync(struct sd_thread *t);
+/* A step: its n items are handed out in parts of at least `least`, to whichever thread comes for them; the results are
+ * the same however they fall. Begin with *begin = *end = 0 and call until it is false: then all items are done. What the
+ * step reads may be looked at only after the first part is given. */
+bool sd_part(struct sd_thread *t, sd_int n, sd_int least, sd_int *begin, sd_int *end);
+
+/* The statement after it is done for each item i of a step's n that falls to this thread. */
+#define SD_EACH(t, i, n)                                                        \
+    for (sd_int begin = 0, end = 0; sd_part((t), (n), 1, &begin, &end);)        \
+        for (sd_int i = begin; i < end; i++)
+
+/* Whether this thread does what follows, up to sd_done: all of it, alone. sd_small: so where one token is new, as each
+ * kernel then has little to do; with several, all threads come, and each kernel is a step. */
+bool sd_once(struct sd_thread *t);
+bool sd_small(struct sd_thread *t);
+void sd_done(struct sd_thread *t);
 
 /* Give the time since the last call to a kind of work. */
 void sd_clock(struct sd_thread *t, enum sd_kind kind);
@@ -147,10 +173,5 @@ int32_t *sd_seen(struct sd_thread *t, sd_int numbers);
 void sd_show(struct sd_thread *t, const char *value, int size, sd_int rows, sd_int width, sd_int stride,
              const void *data);
 
-/* The share of n items of this thread. */
-static inline void sd_share(const struct sd_thread *t, bool all, sd_int n, sd_int *begin, sd_int *end) {
-    *begin = all ? 0 : n * t->index / t->threads;
-    *end = all ? n : n * (t->index + 1) / t->threads;
-}
 
 #endif

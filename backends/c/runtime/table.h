@@ -7,10 +7,16 @@ static void SD(linear)(struct sd_thread *t, const struct sd_linear *l, const str
     int32_t *seen = sd_seen(t, t->S * l->n_planes * l->out);
     if (l->kernel == SD_DENSE) {
         SD(dense)(t, l, c, seen);
-    } else if (l->kernel == SD_EVENT) {
-        SD(event)(t, l, c, seen);
-    } else {
-        SD(added)(t, l, c, seen);
+        return;
+    }
+    /* Few large parts: events are sorted anew for each. */
+    const sd_int tiles = (l->out + 63) / 64, least = (tiles + t->threads - 1) / t->threads;
+    for (sd_int begin = 0, end = 0; sd_part(t, tiles, least, &begin, &end);) {
+        if (l->kernel == SD_EVENT) {
+            SD(event)(t, l, c, seen, begin, end);
+        } else {
+            SD(added)(t, l, c, seen, begin, end);
+        }
     }
 }
 

@@ -3,9 +3,12 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
-enum { SPINS = 2000, YIELDS = 200 };
+enum { SPINS = 1000, YIELDS = 50 };
+
+typedef _Atomic uint64_t counter; /* its upper half tells what is under way */
 
 struct worker {
     struct sd_pool *pool;
@@ -15,15 +18,16 @@ struct worker {
 
 struct sd_pool {
     int threads, started;
-    void (*job)(void *user, int index);
-    void *user;
+    struct sd_work work;
     struct worker *workers;
-    _Alignas(64) atomic_uint jobs;    /* how many there have been */
-    _Alignas(64) atomic_int waiting;  /* at the barrier */
-    _Alignas(64) atomic_uint turn;    /* barriers passed */
-    _Alignas(64) pthread_mutex_t lock;
-    pthread_cond_t work;
-    bool stop;
+    _Alignas(64) counter now;         /* the step; in the lower half how many of its items are taken */
+    _Alignas(64) atomic_uint_least64_t done; /* of the step's items */
+    _Alignas(64) counter jobs;        /* how many there have been */
+    _Alignas(64) atomic_int sleepers;
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    int busy;        /* under the lock: threads at a job */
+    bool open, stop; /* whether there is a job to join; whether there will be none */
 };
 
 static inline void breathe(void) {
@@ -34,71 +38,120 @@ static inline void breathe(void) {
 #endif
 }
 
-/* Whether the number has changed, after at most so many looks. */
-static bool changed(atomic_uint *number, unsigned from, int yields) {
-    for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(number, memory_order_acquire) != from) return true;
-        breathe();
+static inline uint32_t upper(uint64_t number) { return (uint32_t)(number >> 32); }
+
+/* Wait until the counter is no longer at `from`. */
+static void await(struct sd_pool *p, counter *number, uint32_t from) {
+    for (int i = 0; i < SPINS + YIELDS; i++) {
+        if (upper(atomic_load_explicit(number, memory_order_acquire)) != from) return;
+        if (i < SPINS) {
+            breathe();
+        } else {
+            sched_yield();
+        }
     }
-    for (int i = 0; yields < 0 || i < yields; i++) {
-        if (atomic_load_explicit(number, memory_order_acquire) != from) return true;
-        sched_yield();
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add(&p->sleepers, 1);
+    while (upper(atomic_load(number)) == from) pthread_cond_wait(&p->change, &p->lock);
+    atomic_fetch_sub(&p->sleepers, 1);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Either a sleeper sees the change before it sleeps, or it is seen here. */
+static void change(struct sd_pool *p, counter *number, uint64_t to) {
+    atomic_store(number, to);
+    if (atomic_load(&p->sleepers) == 0) return;
+    pthread_mutex_lock(&p->lock);
+    pthread_cond_broadcast(&p->change);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* Parts become smaller towards the end of a step, so that all threads end it at about one time. */
+bool sd_pool_part(struct sd_pool *p, uint32_t *step, ptrdiff_t n, ptrdiff_t least, ptrdiff_t *begin, ptrdiff_t *end) {
+    if (n < 1) return false;
+    if (*end > *begin) {
+        const uint64_t made = (uint64_t)(*end - *begin);
+        if (atomic_fetch_add_explicit(&p->done, made, memory_order_acq_rel) + made == (uint64_t)n) {
+            atomic_store_explicit(&p->done, 0, memory_order_relaxed);
+            change(p, &p->now, (uint64_t)(*step + 1) << 32);
+        }
     }
+    uint64_t now = atomic_load_explicit(&p->now, memory_order_acquire);
+    while (upper(now) == *step) {
+        const ptrdiff_t taken = (ptrdiff_t)(uint32_t)now, left = n - taken;
+        if (left == 0) {
+            await(p, &p->now, *step);
+            break;
+        }
+        ptrdiff_t some = left / (2 * p->threads);
+        if (some < least) some = least < left ? least : left;
+        if (!atomic_compare_exchange_weak_explicit(&p->now, &now, now + (uint64_t)some, memory_order_acq_rel,
+                                                   memory_order_acquire)) {
+            continue;
+        }
+        *begin = taken;
+        *end = taken + some;
+        return true;
+    }
+    ++*step;
     return false;
 }
 
-void sd_pool_meet(struct sd_pool *p) {
-    if (!p) return;
-    const unsigned turn = atomic_load_explicit(&p->turn, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&p->waiting, 1, memory_order_acq_rel) == p->threads - 1) {
-        atomic_store_explicit(&p->waiting, 0, memory_order_relaxed);
-        atomic_store_explicit(&p->turn, turn + 1, memory_order_release);
-    } else {
-        changed(&p->turn, turn, -1);
+/* Join the job under way, if it is not over. */
+static bool join(struct sd_pool *p, int index) {
+    pthread_mutex_lock(&p->lock);
+    const bool open = p->open;
+    if (open) {
+        p->busy++;
+        p->work.take(p->work.user, index);
     }
+    pthread_mutex_unlock(&p->lock);
+    return open;
 }
 
-static void *work(void *user) {
+static void leave(struct sd_pool *p) {
+    pthread_mutex_lock(&p->lock);
+    if (--p->busy == 0) pthread_cond_broadcast(&p->change);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *attend(void *user) {
     struct worker *w = user;
     struct sd_pool *p = w->pool;
-    unsigned done = 0;
-    for (;;) {
-        if (!changed(&p->jobs, done, YIELDS)) {
-            pthread_mutex_lock(&p->lock);
-            while (atomic_load_explicit(&p->jobs, memory_order_acquire) == done) pthread_cond_wait(&p->work, &p->lock);
-            pthread_mutex_unlock(&p->lock);
+    for (uint32_t known = 0;;) {
+        await(p, &p->jobs, known);
+        known = upper(atomic_load_explicit(&p->jobs, memory_order_acquire));
+        if (join(p, w->index)) {
+            p->work.run(p->work.user, w->index);
+            leave(p);
+        } else if (p->stop) {
+            return NULL;
         }
-        done++;
-        if (p->stop) return NULL;
-        p->job(p->user, w->index);
     }
 }
 
 static void announce(struct sd_pool *p) {
-    pthread_mutex_lock(&p->lock);
-    atomic_fetch_add_explicit(&p->jobs, 1, memory_order_release);
-    pthread_cond_broadcast(&p->work);
-    pthread_mutex_unlock(&p->lock);
+    change(p, &p->jobs, atomic_load_explicit(&p->jobs, memory_order_relaxed) + ((uint64_t)1 << 32));
 }
 
-struct sd_pool *sd_pool_new(int n, void (*job)(void *user, int index), void *user) {
+struct sd_pool *sd_pool_new(int n, struct sd_work work) {
     void *room = NULL;
     if (posix_memalign(&room, 64, sizeof(struct sd_pool))) return NULL;
     struct sd_pool *p = room;
     p->threads = n;
-    p->started = 0;
-    p->job = job;
-    p->user = user;
-    p->stop = false;
+    p->started = p->busy = 0;
+    p->work = work;
+    p->open = p->stop = false;
+    atomic_init(&p->now, 0);
+    atomic_init(&p->done, 0);
     atomic_init(&p->jobs, 0);
-    atomic_init(&p->waiting, 0);
-    atomic_init(&p->turn, 0);
+    atomic_init(&p->sleepers, 0);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->work, NULL);
+    pthread_cond_init(&p->change, NULL);
     p->workers = calloc((size_t)n, sizeof *p->workers);
     for (int i = 1; p->workers && i < n; i++) {
         p->workers[i] = (struct worker){.pool = p, .index = i};
-        if (pthread_create(&p->workers[i].thread, NULL, work, &p->workers[i])) break;
+        if (pthread_create(&p->workers[i].thread, NULL, attend, &p->workers[i])) break;
         p->started++;
     }
     if (!p->workers || p->started != n - 1) {
@@ -114,12 +167,26 @@ void sd_pool_free(struct sd_pool *p) {
     announce(p);
     for (int i = 1; i <= p->started; i++) pthread_join(p->workers[i].thread, NULL);
     pthread_mutex_destroy(&p->lock);
-    pthread_cond_destroy(&p->work);
+    pthread_cond_destroy(&p->change);
     free(p->workers);
     free(p);
 }
 
 void sd_pool_run(struct sd_pool *p) {
+    pthread_mutex_lock(&p->lock);
+    p->work.take(p->work.user, 0);
+    p->open = true;
+    pthread_mutex_unlock(&p->lock);
     announce(p);
-    p->job(p->user, 0);
+    p->work.run(p->work.user, 0);
+    pthread_mutex_lock(&p->lock);
+    p->open = false;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void sd_pool_rest(struct sd_pool *p) {
+    if (!p) return;
+    pthread_mutex_lock(&p->lock);
+    while (p->busy) pthread_cond_wait(&p->change, &p->lock);
+    pthread_mutex_unlock(&p->lock);
 }

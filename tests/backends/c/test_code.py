@@ -79,7 +79,7 @@ def test_the_pure_add_kernels_are_all_that_add_uses(folder: Path) -> None:
 def test_the_text_shows_each_op(folder: Path) -> None:
     program, _ = toy_decoder(1, **MODEL)
     text = (folder / "model.c").read_text()
-    shown = set(re.findall(r"^    /\* %([\w.]+)", text, re.MULTILINE))
+    shown = set(re.findall(r"^ +/\* %([\w.]+)", text, re.MULTILINE))
     views = {"nn.reshape", "nn.permute"}  # which only look at memory otherwise
     assert shown >= {op.result.name for op in program.ops if op.name not in views}
     assert "static void layer_0(struct sd_thread *t) {" in text
