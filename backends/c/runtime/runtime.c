@@ -10,13 +10,21 @@
 #include "threads.h"
 #include "weights.h"
 
-/* Bytes at a multiple of 64, all 0; at least one. */
+/* Bytes at a multiple of 64, all 0. From calloc, so that of a long context only what is used takes memory; what it gave
+ * stands before them. */
 static void *room(sd_int size) {
-    void *made = NULL;
-    const size_t bytes = size > 0 ? (size_t)size : 1;
-    if (posix_memalign(&made, 64, bytes)) return NULL;
-    memset(made, 0, bytes);
+    unsigned char *whole = calloc(1, (size_t)(size > 0 ? size : 1) + 128);
+    if (!whole) return NULL;
+    unsigned char *made = whole + 128 - (uintptr_t)whole % 64;
+    memcpy(made - sizeof whole, &whole, sizeof whole);
     return made;
+}
+
+static void give_back(void *made) {
+    unsigned char *whole;
+    if (!made) return;
+    memcpy(&whole, (unsigned char *)made - sizeof whole, sizeof whole);
+    free(whole);
 }
 
 /* ---- steps ---- */
@@ -138,7 +146,7 @@ int32_t *sd_seen(struct sd_thread *t, sd_int numbers) {
     struct sdllm *m = t->m;
     if (!m->watch) return NULL;
     if (m->seen_size < (size_t)numbers) {
-        free(m->seen);
+        give_back(m->seen);
         m->seen = room(numbers * 4);
         m->seen_size = m->seen ? (size_t)numbers : 0;
     }
@@ -154,7 +162,7 @@ void sd_show(struct sd_thread *t, const char *value, int size, sd_int rows, sd_i
     if (!packed) return;
     for (sd_int r = 0; r < rows; r++) memcpy(packed + (size_t)r * row, (const unsigned char *)data + (size_t)r * apart, row);
     m->watch(m->watcher, value, size, rows, width, packed);
-    free(packed);
+    give_back(packed);
 }
 
 /* ---- states ---- */
@@ -162,10 +170,10 @@ void sd_show(struct sd_thread *t, const char *value, int size, sd_int rows, sd_i
 void sdllm_state_free(struct sdllm_state *state) {
     if (!state) return;
     sd_pool_rest(state->m->pool);
-    for (int i = 0; state->kept && i < state->m->program->n_kept; i++) free(state->kept[i]);
+    for (int i = 0; state->kept && i < state->m->program->n_kept; i++) give_back(state->kept[i]);
     if (state->m->state == state) state->m->state = state->m->own;
     free(state->kept);
-    free(state->mask);
+    give_back(state->mask);
     free(state);
 }
 
@@ -314,8 +322,8 @@ void sdllm_close(struct sdllm *m) {
     m->pool = NULL;
     sdllm_state_free(m->own);
     sd_weights_close(m);
-    free(m->arena);
-    free(m->scratch);
+    give_back(m->arena);
+    give_back(m->scratch);
     free((void *)m->job.in);
     free((void *)m->job.out);
     for (int i = 0; m->thread && i < m->threads; i++) {
@@ -323,15 +331,15 @@ void sdllm_close(struct sdllm *m) {
         free((void *)m->thread[i].out);
     }
     free((void *)m->last);
-    free(m->positions);
-    free(m->zeros);
+    give_back(m->positions);
+    give_back(m->zeros);
     free(m->thread);
-    free(m->histogram);
-    free(m->weighted);
-    free(m->macs);
-    free(m->cells);
-    free(m->by_step);
-    free(m->seen);
+    give_back(m->histogram);
+    give_back(m->weighted);
+    give_back(m->macs);
+    give_back(m->cells);
+    give_back(m->by_step);
+    give_back(m->seen);
     free(m);
 }
 

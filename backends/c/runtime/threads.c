@@ -10,6 +10,8 @@ enum { SPINS = 1000, YIELDS = 50 };
 
 typedef _Atomic uint64_t counter; /* its upper half tells what is under way */
 
+enum state { CLOSED, OPEN, OVER };
+
 struct worker {
     struct sd_pool *pool;
     int index;
@@ -26,8 +28,8 @@ struct sd_pool {
     _Alignas(64) atomic_int sleepers;
     pthread_mutex_t lock;
     pthread_cond_t change;
-    int busy;        /* under the lock: threads at a job */
-    bool open, stop; /* whether there is a job to join; whether there will be none */
+    int busy;         /* under the lock: threads at a job */
+    enum state state; /* and whether there is one to join */
 };
 
 static inline void breathe(void) {
@@ -97,16 +99,16 @@ bool sd_pool_part(struct sd_pool *p, uint32_t *step, ptrdiff_t n, ptrdiff_t leas
     return false;
 }
 
-/* Join the job under way, if it is not over. */
-static bool join(struct sd_pool *p, int index) {
+/* Join the job under way, if there still is one. */
+static enum state join(struct sd_pool *p, int index) {
     pthread_mutex_lock(&p->lock);
-    const bool open = p->open;
-    if (open) {
+    const enum state state = p->state;
+    if (state == OPEN) {
         p->busy++;
         p->work.take(p->work.user, index);
     }
     pthread_mutex_unlock(&p->lock);
-    return open;
+    return state;
 }
 
 static void leave(struct sd_pool *p) {
@@ -121,16 +123,24 @@ static void *attend(void *user) {
     for (uint32_t known = 0;;) {
         await(p, &p->jobs, known);
         known = upper(atomic_load_explicit(&p->jobs, memory_order_acquire));
-        if (join(p, w->index)) {
+        const enum state state = join(p, w->index);
+        if (state == OVER) return NULL;
+        if (state == OPEN) {
             p->work.run(p->work.user, w->index);
             leave(p);
-        } else if (p->stop) {
-            return NULL;
         }
     }
 }
 
-static void announce(struct sd_pool *p) {
+static void become(struct sd_pool *p, enum state state) {
+    pthread_mutex_lock(&p->lock);
+    if (state == OPEN) p->work.take(p->work.user, 0);
+    p->state = state;
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void announce(struct sd_pool *p, enum state state) {
+    become(p, state);
     change(p, &p->jobs, atomic_load_explicit(&p->jobs, memory_order_relaxed) + ((uint64_t)1 << 32));
 }
 
@@ -141,7 +151,7 @@ struct sd_pool *sd_pool_new(int n, struct sd_work work) {
     p->threads = n;
     p->started = p->busy = 0;
     p->work = work;
-    p->open = p->stop = false;
+    p->state = CLOSED;
     atomic_init(&p->now, 0);
     atomic_init(&p->done, 0);
     atomic_init(&p->jobs, 0);
@@ -163,8 +173,7 @@ struct sd_pool *sd_pool_new(int n, struct sd_work work) {
 
 void sd_pool_free(struct sd_pool *p) {
     if (!p) return;
-    p->stop = true;
-    announce(p);
+    announce(p, OVER);
     for (int i = 1; i <= p->started; i++) pthread_join(p->workers[i].thread, NULL);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->change);
@@ -173,15 +182,9 @@ void sd_pool_free(struct sd_pool *p) {
 }
 
 void sd_pool_run(struct sd_pool *p) {
-    pthread_mutex_lock(&p->lock);
-    p->work.take(p->work.user, 0);
-    p->open = true;
-    pthread_mutex_unlock(&p->lock);
-    announce(p);
+    announce(p, OPEN);
     p->work.run(p->work.user, 0);
-    pthread_mutex_lock(&p->lock);
-    p->open = false;
-    pthread_mutex_unlock(&p->lock);
+    become(p, CLOSED);
 }
 
 void sd_pool_rest(struct sd_pool *p) {
