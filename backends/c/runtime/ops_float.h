@@ -410,61 +410,76 @@ static inline __attribute__((always_inline)) void SD(weights)(SD(vf) *v, const i
     }
 }
 
-/* Outputs of a block of 16, as many as a register has, on up to four tokens. Four sums run side by side, for what an
- * addition takes; groups are summed apart and scaled. */
-static inline __attribute__((always_inline)) void SD(part)(const int tokens, const int form, const bool minima,
-                                                           const struct sd_thread *t, const struct sd_matrix *w,
-                                                           sd_int block, int lane, v16f *y, const float *x,
-                                                           sd_int x_stride) {
+/* Outputs of a block of 16, as many as `wide` registers have, on up to four tokens. Four sums run side by side, for what
+ * an addition takes; groups are summed apart and scaled. */
+static inline __attribute__((always_inline)) void SD(part)(const int tokens, const int wide, const int form,
+                                                           const bool minima, const struct sd_thread *t,
+                                                           const struct sd_matrix *w, sd_int block, int lane, v16f *y,
+                                                           const float *x, sd_int x_stride) {
+    enum { LANES = SD_NATIVE / 4 };
     const sd_int in = w->in, group = w->group, groups = (in + group - 1) / group;
+    const int size = form == SD_I8 ? 1 : form == SD_F16 ? 2 : 4;
     const unsigned char *values = t->w[w->values];
-    SD(vf) total[4] = {{0}, {0}, {0}, {0}};
+    SD(vf) total[4][2] = {{{0}}};
     for (sd_int g = 0; g < groups; g++) {
         const sd_int stop = (g + 1) * group < in ? (g + 1) * group : in;
-        SD(vf) sum[4][4] = {{{0}}}, c;
+        SD(vf) sum[4][2][4] = {{{{0}}}}, c;
         float plain[4] = {0};
         sd_int i = g * group;
         for (; i + 4 <= stop; i += 4) {
-            SD_AHEAD(values + ((block * in + i) * 16 + lane) * (form == SD_I8 ? 1 : 4) + 2048);
+            const sd_int at = (block * in + i) * 16 + lane;
+            for (int line = 0; line < size; line++) SD_AHEAD(values + at * size + 2048 + line * 64);
             for (int j = 0; j < 4; j++) {
-                SD(weights)(&c, form, values, (block * in + i + j) * 16 + lane);
-                for (int k = 0; k < tokens; k++) sum[k][j] += c * x[k * x_stride + i + j];
+                for (int q = 0; q < wide; q++) {
+                    SD(weights)(&c, form, values, at + j * 16 + q * LANES);
+                    for (int k = 0; k < tokens; k++) sum[k][q][j] += c * x[k * x_stride + i + j];
+                }
                 for (int k = 0; minima && k < tokens; k++) plain[k] += x[k * x_stride + i + j];
             }
         }
         for (; i < stop; i++) {
-            SD(weights)(&c, form, values, (block * in + i) * 16 + lane);
-            for (int k = 0; k < tokens; k++) sum[k][0] += c * x[k * x_stride + i];
+            for (int q = 0; q < wide; q++) {
+                SD(weights)(&c, form, values, (block * in + i) * 16 + lane + q * LANES);
+                for (int k = 0; k < tokens; k++) sum[k][q][0] += c * x[k * x_stride + i];
+            }
             for (int k = 0; minima && k < tokens; k++) plain[k] += x[k * x_stride + i];
         }
-        for (int k = 0; k < tokens; k++) {
-            SD(vf) s = (sum[k][0] + sum[k][1]) + (sum[k][2] + sum[k][3]), d;
-            if (form == SD_I8) {
-                SD(weights)(&d, SD_F16, t->w[w->scales], (block * groups + g) * 16 + lane);
-                s *= d;
+        for (int q = 0; q < wide; q++) {
+            const sd_int at = (block * groups + g) * 16 + lane + q * LANES;
+            for (int k = 0; k < tokens; k++) {
+                SD(vf) s = (sum[k][q][0] + sum[k][q][1]) + (sum[k][q][2] + sum[k][q][3]), d;
+                if (form == SD_I8) {
+                    SD(weights)(&d, SD_F16, t->w[w->scales], at);
+                    s *= d;
+                }
+                if (minima) {
+                    SD(weights)(&d, SD_F16, t->w[w->minima], at);
+                    s += d * plain[k];
+                }
+                total[k][q] += s;
             }
-            if (minima) {
-                SD(weights)(&d, SD_F16, t->w[w->minima], (block * groups + g) * 16 + lane);
-                s += d * plain[k];
-            }
-            total[k] += s;
         }
     }
-    for (int k = 0; k < tokens; k++) {
-        SD(vf) s = total[k];
-        if (form == SD_I32) s *= SD_AT(SD(vf_at), (const float *)t->w[w->scales] + block * 16 + lane);
-        if (w->bias >= 0) s += SD_AT(SD(vf_at), (const float *)t->w[w->bias] + block * 16 + lane);
-        memcpy((float *)(void *)(y + k) + lane, &s, sizeof s);
+    for (int q = 0; q < wide; q++) {
+        const sd_int at = block * 16 + lane + q * LANES;
+        for (int k = 0; k < tokens; k++) {
+            SD(vf) s = total[k][q];
+            if (form == SD_I32) s *= SD_AT(SD(vf_at), (const float *)t->w[w->scales] + at);
+            if (w->bias >= 0) s += SD_AT(SD(vf_at), (const float *)t->w[w->bias] + at);
+            memcpy((float *)(void *)(y + k) + lane + q * LANES, &s, sizeof s);
+        }
     }
 }
 
+/* Of one token two registers of outputs at once, as weights then come line by line. */
 static inline __attribute__((always_inline)) void SD(block)(const int tokens, const int form, const bool minima,
                                                             const struct sd_thread *t, const struct sd_matrix *w,
                                                             sd_int block, float *y, sd_int y_stride, const float *x,
                                                             sd_int x_stride) {
     v16f made[4];
-    for (int lane = 0; lane < 16; lane += SD_NATIVE / 4) {
-        SD(part)(tokens, form, minima, t, w, block, lane, made, x, x_stride);
+    const int wide = tokens == 1 && SD_NATIVE < 64 ? 2 : 1;
+    for (int lane = 0; lane < 16; lane += wide * SD_NATIVE / 4) {
+        SD(part)(tokens, wide, form, minima, t, w, block, lane, made, x, x_stride);
     }
     for (int k = 0; k < tokens; k++) SD(give)(y + k * y_stride, block * 16, w->out, made + k);
 }
