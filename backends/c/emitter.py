@@ -314,7 +314,10 @@ class Emitter:
 
         def values() -> Array:
             parts = self.store.get(weight)
-            return matrix(integers(of, parts) if isinstance(of, RowWeight) else parts[part]).astype(dtype)
+            wide = matrix(integers(of, parts) if isinstance(of, RowWeight) else parts[part])
+            if form == "SD_F16" and float(np.abs(wide).max(initial=0)) > 65504:
+                raise IRError(f"@{name} has numbers too large for float16: emit it with floats=f32")
+            return wide.astype(dtype)
 
         number = self.sections.add((weight.sha256, "matrix"), each * np.dtype(dtype).itemsize, values, hot=hot)
         body = f"{{{form}, {number}, {scales}, {minima}, {self.padded_bias([(bias, out)])}, {width}, {out}, {group}}}"

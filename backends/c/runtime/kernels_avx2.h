@@ -68,6 +68,7 @@ static inline __attribute__((always_inline)) void SD(choose)(v16i *n, const v16f
     }
 }
 
+#define SD_LOAD_F16(v, p) (v) = (SD(vf))_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 #define SD_LOAD_S8(v, p) (v) = (SD(vi))_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p)))
 #include "ops_float.h"
 #include "ops_encode.h"
@@ -253,4 +254,5 @@ SD(row_cell)(const int tokens, const unsigned char *codes, const uint8_t *steps,
 #undef SD_NATIVE
 #undef SD_ROW_CELL
 #undef SD_OWN_ATTENTION
+#undef SD_LOAD_F16
 #undef SD_LOAD_S8

@@ -57,6 +57,7 @@ static inline __attribute__((always_inline)) void SD(choose)(v16i *n, const v16f
     *n = (v16i)_mm512_mask_i32gather_epi32(low, beyond, cell, next, 4);
 }
 
+#define SD_LOAD_F16(v, p) (v) = (SD(vf))_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
 #define SD_LOAD_S8(v, p) (v) = (SD(vi))_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p)))
 #include "ops_float.h"
 #include "ops_encode.h"
@@ -127,4 +128,5 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
 #endif
 #undef SD_ISA
 #undef SD_NATIVE
+#undef SD_LOAD_F16
 #undef SD_LOAD_S8

@@ -393,9 +393,13 @@ static inline __attribute__((always_inline)) void SD(weights)(SD(vf) *v, const i
     if (form == SD_F32) {
         *v = SD_AT(SD(vf_at), values + at * 4);
     } else if (form == SD_F16) {
+#ifdef SD_LOAD_F16
+        SD_LOAD_F16(*v, values + at * 2);
+#else
         const SD(vu) h = __builtin_convertvector(SD_AT(SD(vw_at), values + at * 2), SD(vu));
         const SD(vf) size = (SD(vf))((h & 0x7fff) << 13) * 5.192296858534828e33f;
         *v = (SD(vf))((SD(vu))size | ((h & 0x8000) << 16));
+#endif
     } else if (form == SD_I8) {
 #ifdef SD_LOAD_S8
         SD(vi) whole;

@@ -104,6 +104,26 @@ def test_two_models_live_side_by_side(tmp_path: Path) -> None:
     assert [r.stats().tokens for r in runners] == [8, 4]
 
 
+def test_half_floats_are_the_same_everywhere(tmp_path: Path) -> None:
+    program, store = toy_decoder(1)
+    folder = emit(program, store, tmp_path / "half", floats="f16")
+    ids = ids_of(1, 6)
+    first, *others = [CRunner(folder, isa=isa).run(ids)["logits"] for isa in isas(folder)]
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+    whole = CRunner(emit(program, store, tmp_path / "whole")).run(ids)["logits"]
+    assert 0 < np.abs(first - whole).max() < 0.02
+
+
+def test_numbers_beyond_half_floats_are_refused(tmp_path: Path) -> None:
+    b, store = Builder(), Store()
+    table = b.weight(store.put_float("table", np.full((3, 2), 7e4, dtype=np.float32)))
+    x = b.one("nn.embed", b.input("ids", Tensor("i64", ("B", "S"))), weights=[table])
+    program = b.program({"hidden": x}, {"causal": False})
+    with pytest.raises(Exception, match="@table has numbers too large for float16: emit it with floats=f32"):
+        emit(program, store, tmp_path, floats="f16")
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return emit(*toy_decoder(1), tmp_path_factory.mktemp("small"))
