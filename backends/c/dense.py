@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from ...ir import FloatWeight, IRError, Op
 from .emitter import Emitter, dims, number
@@ -28,7 +29,7 @@ def _is_output(view: View) -> bool:
     return view.slot.name.startswith("out")
 
 
-def _as_output(y: View) -> dict[str, str]:
+def _as_output(y: View) -> dict[str, Any]:
     """Work in the caller's memory counts as the head's, and is left out if nobody wants it."""
     return {"kind": "SD_HEAD", "guard": y.base} if _is_output(y) else {}
 
