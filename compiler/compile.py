@@ -19,6 +19,7 @@ from ..passes import Context, Listener, Note, Pass, run_pipeline, select
 from .artifact import FORMAT, MACHINE, MANIFEST, METRICS, building, is_artifact, open_artifact, signed_files, write_json
 from .calibration import Calibration, from_file, self_written
 from .errors import InputError
+from .generate import TEXT, text_facts
 from .measure import measure
 from .numerics import NumericsCheck
 from .recipes import parse_pipeline, recipe
@@ -134,6 +135,7 @@ def compile_model(request: Request, ui: Quiet | None = None, prepared: Prepared 
             write_program(folder, program, model.store)
             if model.tokenizer is not None:
                 model.tokenizer.save_pretrained(str(folder))
+                write_json(folder / TEXT, text_facts(model.generation, model.tokenizer))
             emitted = {n: t.emit(program, model.store, folder / n, {}) for n, t in targets.items()}
         if request.measure:
             with ui.stage("measure"):

@@ -15,6 +15,9 @@ from ..backends.interface import Runner
 from ..ir import Program
 from .errors import InputError
 
+# What a compiled folder says of text beside tokenizer.json (see `text_facts`).
+TEXT = "text.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -86,10 +89,32 @@ def choose(logits: NDArray[np.float32], sampling: Sampling, random: np.random.Ge
 def prompt_ids(tokenizer: Any, prompt: str, *, chat: bool) -> list[int]:
     """A prompt's tokens; through the chat template where there is one and it is wanted."""
     if chat and getattr(tokenizer, "chat_template", None):
-        messages = [{"role": "user", "content": prompt}]
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        return list(tokenizer(_conversation(tokenizer, prompt), add_special_tokens=False)["input_ids"])
     return list(tokenizer(prompt)["input_ids"])
+
+
+def _conversation(tokenizer: Any, words: str) -> str:
+    """A user's turn, the answer to come next."""
+    messages = [{"role": "user", "content": words}]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def text_facts(generation: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """What a backend's program needs for text beside tokenizer.json: `stop` and `chat` of the file text.json."""
+    return {"stop": sorted(stop_tokens(generation, tokenizer)), "chat": _chat_frame(tokenizer)}
+
+
+def _chat_frame(tokenizer: Any) -> list[str] | None:
+    """What the chat template puts before and after a user's words; None where it has another form, or there is none."""
+    if not getattr(tokenizer, "chat_template", None):
+        return None
+    words = "some words", "other\n words, more of them"
+    try:
+        first, second = (_conversation(tokenizer, w) for w in words)
+    except Exception:  # a template is a program of the model's, and may fail in any way
+        return None
+    before, _, after = first.partition(words[0])
+    return [before, after] if second == before + words[1] + after else None
 
 
 def stop_tokens(generation: Mapping[str, Any], tokenizer: Any | None) -> set[int]:

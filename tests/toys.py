@@ -35,6 +35,7 @@ class Toy:
     group: int = 8
     minimum: bool = False
     seed: int = 0
+    vocabulary: int = VOCABULARY
 
     def __post_init__(self) -> None:
         self.builder = Builder()
@@ -110,12 +111,13 @@ class Toy:
 
 
 def toy_decoder(layers: int = 2, *, spiked_attention: bool = False, **choices: Any) -> tuple[Program, Store]:
-    """A decoder of ids, positions and mask to logits f32[B,S,37], with its weights; choices are Toy's fields."""
+    """A decoder of ids, positions and mask to logits f32[B,S,V], with its weights; choices are Toy's fields, V 37 or
+    `vocabulary` of them."""
     toy = Toy(**choices)
     b = toy.builder
     ids, positions = (b.input(name, Tensor("i64", ("B", "S"))) for name in ("ids", "positions"))
     mask = b.input("mask", Tensor("i64", ("B", "P+S")))
-    table = toy.floats("embed.weight", VOCABULARY, WIDTH)
+    table = toy.floats("embed.weight", toy.vocabulary, WIDTH)
     turn = b.weight(toy.store.put_float("inv_freq", 100.0 ** -np.linspace(0, 1, HEAD // 2)))
     x = b.one("nn.embed", ids, weights=[table])
     attend = toy.attend_in_spikes if spiked_attention else toy.attend

@@ -17,6 +17,7 @@ from .printers import PRINTERS
 from .runner import SHAPES, CRunner
 from .schedule import schedule
 from .source import model_source
+from .tokenizerfile import write_tokenizer
 from .weightfile import write_weights
 
 RUNTIME = Path(__file__).parent / "runtime"
@@ -45,7 +46,7 @@ class CBackend:
         return []
 
     def emit(self, program: Program, store: Store, out: Path, options: Mapping[str, str]) -> dict[str, Any]:
-        """Write the C program and its weights into `out`.
+        """Write the C program, its weights and, where it has a form in C, the tokenizer into `out`.
 
         Options: kernels = auto, dense, event or add; context; floats = f32 or f16; fuse. Raises IRError if the program
         is not supported or an option is wrong.
@@ -60,7 +61,8 @@ class CBackend:
         (out / "model.c").write_text(model_source(made), encoding="ascii", newline="\n")
         (out / SHAPES).write_text(json.dumps(_shapes(program), indent=1) + "\n", encoding="utf-8")
         size = write_weights(out / "weights.bin", bytes.fromhex(program_hash(program)), made.sections)
-        return {"build": "make", "entry": "run", "weights_bytes": size, **_told(made)}
+        text = write_tokenizer(out, out.parent)
+        return {"build": "make", "entry": "run", "weights_bytes": size, **text, **_told(made)}
 
     def load(self, out: Path) -> Runner:
         """A runner of the program in `out`, built with the C compiler if it has not been."""

@@ -1,22 +1,37 @@
-/* Runs the model beside this file: run --ids 1,2,3 --steps 20. Prints token ids as they come.
- *
- * Text goes in and out where a tokenizer is added: `read_prompt` and `show_token` are all that would change.
- */
-#define _POSIX_C_SOURCE 200809L
+/* Runs the model beside this file: run --prompt "Once upon a time". Text goes out as it is made; with --ids, ids do. */
+#define _DEFAULT_SOURCE
+#define _DARWIN_C_SOURCE
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sdllm.h"
+#include "tokenizer.h"
+
+static const char usage[] =
+    "run --prompt TEXT | --chat TEXT | --ids 1,2,3     (TEXT '-': standard input; --chat: as a user's turn)\n"
+    "    [--tokens 128] [--temperature 0] [--seed 0] [--threads N] [--context N] [--isa NAME]\n"
+    "    [--weights FILE] [--tokenizer FILE] [--stats] [--layers] [--profile]\n";
 
 struct wishes {
     struct sdllm_options options;
-    const char *weights, *ids;
-    long steps;
+    enum sdllm_frame frame;
+    const char *weights, *tokenizer, *text, *ids;
+    long tokens;
     double temperature;
     uint64_t seed;
+    int stats, layers;
+};
+
+/* What the model has read and written. */
+struct told {
+    int64_t *id;
+    ptrdiff_t prompt, n; /* of them are the prompt's; all */
+    double filling, writing; /* seconds */
+    ptrdiff_t steps;
 };
 
 static double seconds(void) {
@@ -24,6 +39,8 @@ static double seconds(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
+
+/* ---- choosing ---- */
 
 /* A number of 0 to 1 from a 64-bit shift register. */
 static double draw(uint64_t *state) {
@@ -47,8 +64,27 @@ static int64_t pick(const float *logits, ptrdiff_t n, double temperature, uint64
     return (int64_t)best;
 }
 
+/* ---- reading ---- */
+
+/* All of standard input. */
+static char *everything(size_t *n) {
+    size_t room = 1 << 16;
+    char *made = malloc(room);
+    *n = 0;
+    while (made) {
+        const size_t some = fread(made + *n, 1, room - *n, stdin);
+        if (!some) return made;
+        *n += some;
+        if (*n < room) continue;
+        char *more = realloc(made, room *= 2);
+        if (!more) free(made);
+        made = more;
+    }
+    return NULL;
+}
+
 /* Ids of a list such as 1,2,3; NULL if it is none. */
-static int64_t *read_prompt(const char *text, ptrdiff_t *n) {
+static int64_t *list(const char *text, ptrdiff_t *n) {
     int64_t *ids = malloc((strlen(text) + 1) * sizeof *ids);
     *n = 0;
     while (ids) {
@@ -62,70 +98,137 @@ static int64_t *read_prompt(const char *text, ptrdiff_t *n) {
     return NULL;
 }
 
-static void show_token(int64_t id, int first) {
-    printf(first ? "%lld" : ",%lld", (long long)id);
+/* The ids of what was asked, or NULL when it has been said why not. */
+static int64_t *prompt(const struct wishes *w, const struct sdllm_tokenizer *t, ptrdiff_t *n) {
+    if (w->ids) {
+        int64_t *ids = list(w->ids, n);
+        if (!ids) fprintf(stderr, "run: --ids: '%s' is no list of integers\n", w->ids);
+        return ids;
+    }
+    if (w->frame == SDLLM_CHAT && !sdllm_chats(t)) {
+        fprintf(stderr, "run: --chat: this model has no form of conversation; use --prompt\n");
+        return NULL;
+    }
+    size_t length = strlen(w->text);
+    char *read = NULL;
+    if (!strcmp(w->text, "-")) read = everything(&length);
+    int64_t *ids = sdllm_encode(t, w->frame, read ? read : w->text, length, n);
+    free(read);
+    if (ids && *n) return ids;
+    fprintf(stderr, ids ? "run: the prompt is empty\n" : "run: out of memory\n");
+    free(ids);
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+/* The text of a token; what may be the beginning of a character waits, in `held`, for the rest. */
+static void show(const struct sdllm_tokenizer *t, int64_t id, char held[4], size_t *waiting) {
+    size_t n;
+    const char *text = sdllm_token(t, id, &n);
+    if (sdllm_special(t, id)) return;
+    for (size_t i = 0; i < n; i++) {
+        held[(*waiting)++] = text[i];
+        if (*waiting < 4 && !sdllm_whole(held, *waiting)) continue;
+        fwrite(held, 1, *waiting, stdout);
+        *waiting = 0;
+    }
     fflush(stdout);
 }
 
-static void show_stats(struct sdllm *m) {
-    struct sdllm_count c;
-    printf("%td tokens, kernels %s\n", sdllm_tokens(m), sdllm_isa(m));
-    for (ptrdiff_t i = 0; !sdllm_stats(m, i, &c); i++) {
-        const double values = c.values ? (double)c.values : 1.0, macs = c.macs ? (double)c.macs : 1.0;
-        printf("%s: %llu spikes, %.1f%% of counts not 0, %llu additions (%.3f a multiply-add of the dense product)\n",
-               *c.module ? c.module : c.op, (unsigned long long)c.spikes, 100.0 * (double)c.nonzero / values,
-               (unsigned long long)c.additions, (double)c.additions / macs);
-    }
-}
-
-static int generate(struct sdllm *m, const struct wishes *w) {
-    ptrdiff_t n;
-    int64_t *ids = read_prompt(w->ids, &n);
+/* Read the prompt, then write until a token that ends text, the tokens wanted, or the end of the context. */
+static int generate(struct sdllm *m, const struct sdllm_tokenizer *t, const struct wishes *w, struct told *told) {
     float *logits = malloc((size_t)sdllm_vocabulary(m) * sizeof *logits);
     uint64_t state = w->seed * 2654435769u + 88172645463325252u;
-    double start = seconds(), filled = 0.0;
-    long made = 0;
-    int failed = !ids || !logits;
-    if (!ids) fprintf(stderr, "run: --ids: '%s' is no list of integers\n", w->ids);
-    if (!failed) failed = sdllm_prefill(m, ids, n, logits);
-    filled = seconds() - start;
+    char held[4];
+    size_t waiting = 0;
+    double start = seconds();
+    int failed = !logits || sdllm_prefill(m, told->id, told->prompt, logits);
+    told->n = told->prompt;
+    told->filling = seconds() - start;
     start = seconds();
-    while (!failed && made < w->steps) {
+    for (long made = 0; !failed && made < w->tokens; made++) {
         const int64_t id = pick(logits, sdllm_vocabulary(m), w->temperature, &state);
-        show_token(id, made == 0);
-        if (++made < w->steps) failed = sdllm_step(m, id, logits);
+        if (t && sdllm_stops(t, id)) break;
+        if (w->ids) {
+            printf(made ? ",%lld" : "%lld", (long long)id);
+            fflush(stdout);
+        } else {
+            show(t, id, held, &waiting);
+        }
+        told->id[told->n++] = id;
+        if (made + 1 == w->tokens || told->n > sdllm_context(m)) break;
+        failed = sdllm_step(m, id, logits);
+        told->steps++;
     }
-    const double took = seconds() - start;
-    if (ids && failed) fprintf(stderr, "\nrun: %s\n", sdllm_error(m));
+    told->writing = seconds() - start;
+    if (waiting) fwrite(held, 1, waiting, stdout);
     printf("\n");
-    if (!failed && made > 1) {
-        fprintf(stderr, "prompt %.1f tokens/s, then %.1f tokens/s\n", (double)n / filled, (double)(made - 1) / took);
-    }
-    free(ids);
+    if (failed) fprintf(stderr, "run: %s\n", logits ? sdllm_error(m) : "out of memory");
     free(logits);
-    return failed ? 2 : 0;
+    return failed;
 }
 
-static const char usage[] =
-    "run --ids 1,2,3 [--steps 20] [--temperature 0] [--seed 0] [--threads 1] [--context N] [--isa NAME]\n"
-    "    [--weights FILE] [--stats] [--profile]\n";
+/* ---- telling ---- */
+
+/* Speeds were measured without counting; spikes are counted over the same tokens once more. */
+static int show_stats(struct sdllm *m, const struct wishes *w, const struct told *told) {
+    const ptrdiff_t n = told->prompt + told->steps, before = sdllm_tokens(m);
+    uint64_t spikes = 0, additions = 0, values = 0, nonzero = 0, macs = 0;
+    struct sdllm_count c;
+    sdllm_reset(m);
+    sdllm_counting(m, 1);
+    if (sdllm_prefill(m, told->id, n, NULL)) {
+        fprintf(stderr, "run: %s\n", sdllm_error(m));
+        return 1;
+    }
+    for (ptrdiff_t i = 0; !sdllm_stats(m, i, &c); i++) {
+        spikes += c.spikes, additions += c.additions, values += c.values, nonzero += c.nonzero, macs += c.macs;
+        if (!w->layers) continue;
+        fprintf(stderr, "%s: %llu spikes, %.1f%% of counts not 0, %.3f additions a multiply-add of the dense product\n",
+                *c.module ? c.module : c.op, (unsigned long long)c.spikes,
+                100.0 * (double)c.nonzero / (c.values ? (double)c.values : 1.0),
+                (double)c.additions / (c.macs ? (double)c.macs : 1.0));
+    }
+    fprintf(stderr, "prompt: %td tokens, %.1f tokens/s; then %td steps, %.1f tokens/s; threads %d, kernels %s\n",
+            told->prompt, (double)told->prompt / told->filling, told->steps,
+            told->steps ? (double)told->steps / told->writing : 0.0, w->options.threads, sdllm_isa(m));
+    fprintf(stderr, "a token: %.0f spikes, %.0f additions (%.3f a multiply-add of the dense products)\n",
+            (double)spikes / (double)(sdllm_tokens(m) - before), (double)additions / (double)(sdllm_tokens(m) - before),
+            (double)additions / (macs ? (double)macs : 1.0));
+    if (values) fprintf(stderr, "%.1f%% of counts are not 0\n", 100.0 * (double)nonzero / (double)values);
+    return 0;
+}
+
+static void show_profile(const struct sdllm *m) {
+    struct sdllm_times t;
+    sdllm_profile(m, &t);
+    const double all = (t.linears + t.attention + t.head + t.rest) / 100.0;
+    fprintf(stderr, "time: linears %.1f%%, attention %.1f%%, head %.1f%%, rest %.1f%%\n", t.linears / all,
+            t.attention / all, t.head / all, t.rest / all);
+}
+
+/* ---- the program ---- */
+
+/* An option without a value. Whether it is one. */
+static int flag(const char *name, struct wishes *w) {
+    if (!strcmp(name, "--profile")) return w->options.profile = 1;
+    if (!strcmp(name, "--layers")) return w->stats = w->layers = 1;
+    return !strcmp(name, "--stats") && (w->stats = 1);
+}
 
 static int parse(int argc, char **argv, struct wishes *w) {
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--stats")) {
-            w->options.stats = 1;
-            continue;
-        }
-        if (!strcmp(argv[i], "--profile")) {
-            w->options.profile = 1;
-            continue;
-        }
+        if (flag(argv[i], w)) continue;
         const char *name = argv[i], *value = ++i < argc ? argv[i] : NULL;
         if (!value) return 1;
-        if (!strcmp(name, "--ids")) {
+        if (!strcmp(name, "--prompt") || !strcmp(name, "--chat")) {
+            w->text = value;
+            w->frame = name[2] == 'c' ? SDLLM_CHAT : SDLLM_TEXT;
+        } else if (!strcmp(name, "--ids")) {
             w->ids = value;
-        } else if (!strcmp(name, "--steps")) {
-            w->steps = atol(value);
+        } else if (!strcmp(name, "--tokens")) {
+            w->tokens = atol(value);
         } else if (!strcmp(name, "--temperature")) {
             w->temperature = atof(value);
         } else if (!strcmp(name, "--seed")) {
@@ -138,53 +241,72 @@ static int parse(int argc, char **argv, struct wishes *w) {
             w->options.isa = value;
         } else if (!strcmp(name, "--weights")) {
             w->weights = value;
+        } else if (!strcmp(name, "--tokenizer")) {
+            w->tokenizer = value;
         } else {
             return 1;
         }
     }
-    return w->ids == NULL;
+    return !w->ids == !w->text;
 }
 
-/* weights.bin beside the program. */
-static char *beside(const char *program) {
+/* SDLLM_THREADS, or the processors there are, but no more than 4: a small model gains nothing from more. */
+static int usual_threads(void) {
+    const char *given = getenv("SDLLM_THREADS");
+    const long there = given ? atol(given) : sysconf(_SC_NPROCESSORS_ONLN);
+    return there < 1 ? 1 : !given && there > 4 ? 4 : (int)there;
+}
+
+/* A file beside the program. */
+static const char *beside(const char *program, const char *name, char path[4096]) {
     const char *slash = strrchr(program, '/');
-    const size_t folder = slash ? (size_t)(slash - program) + 1 : 0;
-    char *path = malloc(folder + sizeof "weights.bin");
-    if (path) {
-        memcpy(path, program, folder);
-        memcpy(path + folder, "weights.bin", sizeof "weights.bin");
-    }
+    snprintf(path, 4096, "%.*s%s", slash ? (int)(slash - program) + 1 : 0, program, name);
     return path;
 }
 
-int main(int argc, char **argv) {
-    struct wishes w = {.steps = 20};
+static int run(const struct wishes *w, const struct sdllm_tokenizer *t, const char *weights) {
     char message[256];
-    if (parse(argc, argv, &w)) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    char *path = beside(argv[0]);
-    struct sdllm *m = path ? sdllm_open(w.weights ? w.weights : path, &w.options, message, sizeof message) : NULL;
-    free(path);
+    struct told told = {0};
+    struct sdllm *m = sdllm_open(weights, &w->options, message, sizeof message);
     if (!m) {
         fprintf(stderr, "run: %s\n", message);
         return 2;
     }
-    int code = 2;
+    int failed = 1;
     if (sdllm_vocabulary(m) == 0) {
         fprintf(stderr, "run: this model has no logits to decode from\n");
-    } else {
-        code = generate(m, &w);
+    } else if ((told.id = prompt(w, t, &told.prompt))) {
+        int64_t *more = realloc(told.id, (size_t)(told.prompt + (w->tokens > 0 ? w->tokens : 0)) * sizeof *more);
+        if (more) told.id = more;
+        failed = !more || generate(m, t, w, &told);
     }
-    if (code == 0 && w.options.stats) show_stats(m);
-    if (code == 0 && w.options.profile) {
-        struct sdllm_times t;
-        sdllm_profile(m, &t);
-        const double all = (t.linears + t.attention + t.head + t.rest) / 100.0;
-        printf("time: linears %.1f%%, attention %.1f%%, head %.1f%%, rest %.1f%%\n", t.linears / all,
-               t.attention / all, t.head / all, t.rest / all);
-    }
+    if (!failed && w->options.profile) show_profile(m);
+    if (!failed && w->stats) failed = show_stats(m, w, &told);
+    free(told.id);
     sdllm_close(m);
+    return failed ? 2 : 0;
+}
+
+int main(int argc, char **argv) {
+    struct wishes w = {.tokens = 128};
+    char weights[4096], tokenizer[4096], message[256];
+    if (parse(argc, argv, &w)) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    if (!w.options.threads) w.options.threads = usual_threads();
+    if (!w.weights) w.weights = beside(argv[0], "weights.bin", weights);
+    if (!w.tokenizer) w.tokenizer = beside(argv[0], "tokenizer.bin", tokenizer);
+    struct sdllm_tokenizer *t = NULL;
+    if (w.text && access(w.tokenizer, F_OK) != 0) {
+        fprintf(stderr, "run: there is no tokenizer for this model in C (manifest.json says why); give --ids 1,2,3\n");
+        return 2;
+    }
+    if (w.text && !(t = sdllm_tokenizer_open(w.tokenizer, message, sizeof message))) {
+        fprintf(stderr, "run: %s\n", message);
+        return 2;
+    }
+    const int code = run(&w, t, w.weights);
+    sdllm_tokenizer_close(t);
     return code;
 }

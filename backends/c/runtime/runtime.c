@@ -125,6 +125,8 @@ int sdllm_stats(struct sdllm *m, ptrdiff_t index, struct sdllm_count *count) {
     return 0;
 }
 
+void sdllm_counting(struct sdllm *m, int on) { m->stats = on != 0; }
+
 void sdllm_profile(const struct sdllm *m, struct sdllm_times *times) {
     *times = (struct sdllm_times){m->seconds[SD_LINEAR], m->seconds[SD_ATTENTION], m->seconds[SD_HEAD],
                                   m->seconds[SD_REST]};

@@ -59,6 +59,8 @@ const char *sdllm_error(const struct sdllm *m);
 
 /* Spikes of the index-th product; 1 if there is no such product. The pointers live until the next call. */
 int sdllm_stats(struct sdllm *m, ptrdiff_t index, struct sdllm_count *count);
+/* Stop counting spikes, or go on: of a model opened with `stats` or without. */
+void sdllm_counting(struct sdllm *m, int on);
 void sdllm_profile(const struct sdllm *m, struct sdllm_times *times);
 
 /* Several sequences on one model. sdllm_use makes the model go on from that state; NULL: from its own. */

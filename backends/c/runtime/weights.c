@@ -44,6 +44,8 @@ static uint64_t mixed(const unsigned char *p, uint64_t size, uint64_t before) {
     return total;
 }
 
+uint64_t sd_checksum(const unsigned char *p, uint64_t size) { return size + mixed(p, size, 0); }
+
 static int refuse(struct sdllm *m, const char *path, const char *why) {
     snprintf(m->error, sizeof m->error, "%.120s: %s", path, why);
     sd_weights_close(m);
@@ -76,7 +78,7 @@ static const char *wrong(const struct sd_program *p, const unsigned char *file, 
     if (!copy) return "cannot be checked: out of memory";
     memcpy(copy, file, head);
     memset(copy + 56, 0, 8);
-    const bool same = head + mixed(copy, head, 0) == number(file + 56);
+    const bool same = sd_checksum(copy, head) == number(file + 56);
     free(copy);
     if (!same) return "has a damaged head";
     uint64_t at = head;

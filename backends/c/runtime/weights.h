@@ -15,4 +15,7 @@ enum { SD_WEIGHTS_VERSION = 1, SD_HEADER = 64, SD_LINE = 24 };
 int sd_weights_open(struct sdllm *m, const char *path);
 void sd_weights_close(struct sdllm *m);
 
+/* Of the bytes of a file, as the compiler makes it: any change within one word of 64 bits changes it. */
+uint64_t sd_checksum(const unsigned char *p, uint64_t size);
+
 #endif

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from sdllm.backends.c.build import FLAGS, compiler, library
+from sdllm.backends.c.build import FLAGS, OBJECTS, compiler, library
 
 from ...toys import toy_decoder
 from .common import emit
 
 MODEL = {"spiked_attention": True}
-SOURCES = ("model", "runtime", "threads", "weights", "kernels", "ops_generic", "run")
+SOURCES = (*OBJECTS, "run")
 
 # Instructions that multiply, in x86 and ARM. lea, which may scale an address, is none of them.
 MULTIPLIES = re.compile(
@@ -89,34 +89,3 @@ def test_same_bytes(folder: Path, tmp_path: Path) -> None:
     again = emit(*toy_decoder(1, **MODEL), tmp_path, kernels="add")
     files = {p.name: p.read_bytes() for p in folder.iterdir()}
     assert files == {p.name: p.read_bytes() for p in again.iterdir()}
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-def test_make_and_run(tmp_path: Path) -> None:
-    """One command builds library and program; the program says ids, and refuses what is wrong."""
-    folder = emit(*toy_decoder(1, **MODEL), tmp_path)
-    quiet(["make", "-s", "-C", str(folder), "CFLAGS=-O0 -DSD_ONLY_PORTABLE"])
-    assert (folder / "libmodel.so").exists()
-    command = [str(folder / "run"), "--ids", "1,2,3", "--steps", "5"]
-    outputs = [
-        subprocess.run([*command, *more], capture_output=True, text=True, check=True).stdout
-        for more in ([], ["--threads", "2"], ["--stats"])
-    ]
-    assert re.fullmatch(r"\d+(,\d+){4}\n", outputs[0])
-    assert outputs[1] == outputs[0]
-    assert outputs[2].startswith(outputs[0] + "7 tokens, kernels portable\nlayers.0.attn.q: ")
-    drawn = {
-        subprocess.run([*command, "--temperature", "2", "--seed", seed], capture_output=True, check=True).stdout
-        for seed in "123"
-    }
-    assert len(drawn) > 1
-    for wrong, reason in (
-        (["--ids", "1,x"], "is no list of integers"),
-        (["--ids", "99"], "token id 99 is outside the vocabulary"),
-        (["--ids", "1,2", "--context", "1"], "the prompt is longer than the context of 1 tokens"),
-        (["--ids", "1", "--weights", "/nowhere"], "/nowhere: No such file"),
-        (["--steps", "1"], "run --ids 1,2,3"),
-    ):
-        done = subprocess.run([str(folder / "run"), *wrong], capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        assert reason in done.stderr

@@ -53,7 +53,7 @@ def test_clean(model: str, kernels: str, shared: tuple[list[str], list[str]], tm
     )
     for isa in ("portable", ""):
         for threads in "13":
-            command = [program, "--ids", "1,2,3,4,5", "--steps", "4", "--stats", "--threads", threads, "--isa", isa]
+            command = [program, "--ids", "1,2,3,4,5", "--tokens", "4", "--stats", "--threads", threads, "--isa", isa]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
 
