@@ -104,3 +104,15 @@ class Backend(Protocol):
     def load(self, out: Path) -> Runner:
         """A runner of what `emit` wrote into `out`."""
         ...
+
+
+@runtime_checkable
+class Configurable(Backend, Protocol):
+    """A backend with options, which `emit` is given; any other takes none."""
+
+    options: Mapping[str, str]
+    """The name of each option, and in a line what it may be."""
+
+    def check(self, options: Mapping[str, str]) -> None:
+        """Raises IRError for an option there is not, or a value that cannot be: asked before any long work."""
+        ...

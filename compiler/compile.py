@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.container import write_program
-from ..backends.registry import backend
 from ..ir import FORMAT as IR_FORMAT
 from ..ir import Program, Store
 from ..passes import Context, Listener, Note, Pass, run_pipeline, select
@@ -23,6 +22,7 @@ from .generate import TEXT, text_facts
 from .measure import measure
 from .numerics import NumericsCheck
 from .recipes import parse_pipeline, recipe
+from .targets import Target, targets
 from .ui import Quiet
 
 
@@ -35,6 +35,7 @@ class Request:
     recipe: str = "sdllm"
     pipeline: str | None = None
     backends: Sequence[str] = ("simulator",)
+    """Names, each with options if it has any: `c{kernels=add}`."""
     calibration: Path | None = None
     sequences: int = 32
     length: int = 128
@@ -116,27 +117,29 @@ def compile_model(request: Request, ui: Quiet | None = None, prepared: Prepared 
     one, is the request's model and calibration text.
 
     Raises InputError for what is wrong with the input, PassError for what a pass cannot do, NotFound for a name that
-    nobody provides.
+    nobody provides, IRError for a wrong option of a backend.
     """
     ui = ui if ui is not None else Quiet()
     passes = request.passes()
-    targets = {name: backend(name) for name in request.backends}
+    chosen = targets(request.backends)
     with building(request.out, force=request.force) as folder:
         prepared = prepared or prepare(request, ui)
         model, calibration = prepared.model, prepared.calibration
         context = Context(model.store, calibration.tokens, request.seed, progress=ui.progress, memo=prepared.memo)
         _note_origin(request, model, context)
         program = _rewrite(request, model, passes, context, calibration, ui)
-        for name, target in targets.items():
-            reasons = target.supports(program)
+        for target in chosen:
+            reasons = target.backend.supports(program)
             if reasons:
-                raise InputError(f"backend {name} cannot take this program: {reasons[0]} ({len(reasons)} reasons)")
+                raise InputError(
+                    f"backend {target.name} cannot take this program: {reasons[0]} ({len(reasons)} reasons)"
+                )
         with ui.stage("write"):
             write_program(folder, program, model.store)
             if model.tokenizer is not None:
                 model.tokenizer.save_pretrained(str(folder))
                 write_json(folder / TEXT, text_facts(model.generation, model.tokenizer))
-            emitted = {n: t.emit(program, model.store, folder / n, {}) for n, t in targets.items()}
+            emitted = {t.name: _emit(t, program, model.store, folder) for t in chosen}
         if request.measure:
             with ui.stage("measure"):
                 found = measure(model.program, program, model.store, calibration.held_out, ui.progress)
@@ -144,6 +147,12 @@ def compile_model(request: Request, ui: Quiet | None = None, prepared: Prepared 
         write_json(folder / MANIFEST, _manifest(request, model, passes, calibration, emitted, context.notes, folder))
         write_json(folder / MACHINE, _machine(ui))
     return request.out
+
+
+def _emit(target: Target, program: Program, store: Store, folder: Path) -> dict[str, Any]:
+    """Emit for one backend; gives what the manifest says of it."""
+    made = target.backend.emit(program, store, folder / target.name, target.options)
+    return {"options": dict(target.options), **made} if target.options else made
 
 
 def _note_origin(request: Request, model: Model, context: Context) -> None:

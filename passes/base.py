@@ -109,13 +109,13 @@ def _value(owner: str, key: str, text: str, default: Any) -> Any:
 _ITEM = re.compile(r"\s*([\w-]+)\s*(?:\{([^{}]*)\})?\s*(?:,|$)")
 
 
-def split_pipeline(text: str) -> Iterable[tuple[str, dict[str, str]]]:
-    """`a,b{x=1,y=2}` to names and option texts. Raises PassError where it cannot be read."""
+def split_pipeline(text: str, what: str = "the pipeline") -> Iterable[tuple[str, dict[str, str]]]:
+    """`a,b{x=1,y=2}` to names and option texts. Raises PassError, with what it is, where it cannot be read."""
     position = 0
     while position < len(text):
         match = _ITEM.match(text, position)
         if match is None:
-            raise PassError(f"cannot read the pipeline at '{text[position:]}' (it reads: a,b{{option=value}},c)")
+            raise PassError(f"cannot read {what} at '{text[position:]}' (it reads: a,b{{option=value}},c)")
         options: dict[str, str] = {}
         for item in (match[2] or "").split(","):
             key, given, value = (part.strip() for part in item.partition("="))

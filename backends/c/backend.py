@@ -12,7 +12,7 @@ from ...ir import IRError, Program, Store
 from ..container import program_hash
 from ..interface import Runner
 from .emitter import Emitter, ctype
-from .options import Options
+from .options import OPTIONS, Options
 from .printers import PRINTERS
 from .runner import SHAPES, CRunner
 from .schedule import schedule
@@ -29,6 +29,11 @@ class CBackend:
 
     name = "c"
     summary = "C11 without dependencies: a library and a program, fast on AVX-512, AVX2 and NEON"
+    options = OPTIONS
+
+    def check(self, options: Mapping[str, str]) -> None:
+        """Raises IRError for a wrong option."""
+        Options.parse(options)
 
     def supports(self, program: Program) -> list[str]:
         """Ops that no kernel is there for, and else the first op whose shapes or types have no form in C."""
@@ -48,8 +53,7 @@ class CBackend:
     def emit(self, program: Program, store: Store, out: Path, options: Mapping[str, str]) -> dict[str, Any]:
         """Write the C program, its weights and, where it has a form in C, the tokenizer into `out`.
 
-        Options: kernels = auto, dense, event or add; context; floats = f32 or f16; fuse. Raises IRError if the program
-        is not supported or an option is wrong.
+        Options are those of `options`. Raises IRError if the program is not supported or an option is wrong.
         """
         chosen = Options.parse(options)
         if reasons := self.supports(program):

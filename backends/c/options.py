@@ -11,6 +11,13 @@ from ...ir import IRError, Program
 KERNELS = ("auto", "dense", "event", "add")
 FLOATS = ("f32", "f16")
 
+OPTIONS = {
+    "kernels": "kernels of spiked linears: auto (the default), dense, event or add",
+    "context": "most tokens of a sequence; default the model's, but no more than 2048",
+    "floats": "how float matrices are stored: f32 (the default) or f16",
+    "fuse": "true (the default), or false: each op by itself, slow, to compare with",
+}
+
 # Tokens of context where neither the program nor an option says so.
 USUAL_CONTEXT = 2048
 # Tokens that go through the layers together in prefill.

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from . import request
+
 if TYPE_CHECKING:
     from ...passes import Note, Step
     from ..compile import Request
@@ -17,19 +19,12 @@ HELP = "compile a model (a folder, a .gguf file, a hub id or a compiled folder) 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options."""
     parser.add_argument("model", help="folder, .gguf file, hub id, or a compiled folder to go on from")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    request.arguments(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--recipe", default="sdllm", help="named pipeline (see `recipes`; default sdllm)")
     what.add_argument("--pipeline", help="passes spelled out: a,b{option=value},c (see `passes`)")
-    parser.add_argument("--backend", action="append", help="emit for this backend (see `backends`; default simulator)")
-    parser.add_argument("--calibration", type=Path, help="text file; default: text the model writes from the seed")
     parser.add_argument("--sequences", type=int, default=32, help="calibration sequences (default 32)")
     parser.add_argument("--length", type=int, default=128, help="tokens of each (default 128)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of calibration text (default 0)")
-    parser.add_argument("--revision", help="revision of a hub id")
-    parser.add_argument("--rope-length", type=int, help="length to fix rotary scaling at, where it depends on length")
-    parser.add_argument("--trust-remote-code", action="store_true", help="let the model's repository run its code")
-    parser.add_argument("--force", action="store_true", help="replace the output folder")
     parser.add_argument("--no-measure", action="store_true", help="leave out perplexity, firing rates and energy")
     passes = parser.add_argument_group("passes")
     passes.add_argument(
@@ -52,11 +47,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compile, then say what came out."""
-    request = _request(args)
-    if args.explain and args.explain not in [p.name for p in request.passes()]:
+    wanted = _request(args)
+    if args.explain and args.explain not in [p.name for p in wanted.passes()]:
         from ..errors import InputError
 
-        raise InputError(f"--explain {args.explain}: the pipeline runs {', '.join(p.name for p in request.passes())}")
+        raise InputError(f"--explain {args.explain}: the pipeline runs {', '.join(p.name for p in wanted.passes())}")
     from ..artifact import open_artifact
     from ..compile import compile_model
     from ..ui import reporter
@@ -64,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
     ui = reporter()
     try:
-        out = compile_model(request, ui)
+        out = compile_model(wanted, ui)
     finally:
         ui.close()
     artifact = open_artifact(out)
@@ -86,25 +81,16 @@ def _request(args: argparse.Namespace) -> Request:
             raise InputError(f"--{option} {getattr(args, option)}: must be at least 2")
     if args.check_numerics is not None and not args.check_numerics > 0:
         raise InputError(f"--check-numerics {args.check_numerics}: must be more than 0")
-    names = [n for group in args.backend or ["simulator"] for n in group.split(",") if n]
     return Request(
-        model=args.model,
-        out=args.out,
+        **request.fields(args),
         recipe=args.recipe,
         pipeline=args.pipeline,
-        backends=[n for n in names if n != "reference"],
-        calibration=args.calibration,
         sequences=args.sequences,
         length=args.length,
-        seed=args.seed,
-        revision=args.revision,
-        rope_length=args.rope_length,
-        trust_remote_code=args.trust_remote_code,
         start_from=args.start_from,
         stop_after=args.stop_after,
         check_numerics=args.check_numerics,
         measure=not args.no_measure,
-        force=args.force,
         listeners=_listeners(args),
     )
 

@@ -7,11 +7,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import request
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..compile import Prepared, Request
+    from ..compile import Prepared
     from ..search.trials import Outcome
     from ..search.tune import Goal, Tried
 
@@ -22,7 +24,7 @@ HELP = "search for the pipeline that keeps to a budget of perplexity, additions 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Options."""
     parser.add_argument("model", help="folder, .gguf file or hub id")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write the best program into")
+    request.arguments(parser)
     goal = parser.add_mutually_exclusive_group(required=True)
     goal.add_argument("--max-ppl-increase", metavar="X%", help="fewest additions at so much more perplexity: 5%%, 0.05")
     goal.add_argument("--max-additions", type=float, metavar="A", help="least perplexity at so many additions a weight")
@@ -32,14 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", type=Path, help="text to score on; default: calibration text held out")
     parser.add_argument("--windows", type=int, default=8, help="windows of it to score on (default 8)")
     parser.add_argument("--window", type=int, default=512, help="tokens of each window of --text (default 512)")
-    parser.add_argument("--calibration", type=Path, help="text for passes to measure on; default: self-written")
     parser.add_argument("--rounds", type=int, default=3, help="trials within a family's range (default 3)")
-    parser.add_argument("--backend", action="append", help="emit for this backend (default simulator)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of self-written text (default 0)")
-    parser.add_argument("--revision", help="revision of a hub id")
-    parser.add_argument("--rope-length", type=int, help="length to fix rotary scaling at, where it depends on length")
-    parser.add_argument("--trust-remote-code", action="store_true", help="let the model's repository run its code")
-    parser.add_argument("--force", action="store_true", help="replace the output folder")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,24 +43,24 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     from dataclasses import replace
 
-    from ..compile import compile_model, prepare
+    from ..compile import Request, compile_model, prepare
     from ..search.trials import Trials
     from ..search.tune import frontier, tune
     from ..ui import reporter
     from .output import print_json
 
+    wanted = Request(**request.fields(args), held_out=args.windows)
     ui = reporter()
     told: list[Tried] = []
     try:
-        request = _request(args)
-        prepared = prepare(request, ui)
+        prepared = prepare(wanted, ui)
         folder = args.out.with_name(args.out.name + ".trials")
         trials = Trials(prepared, _windows(args, prepared), folder, seed=args.seed, progress=ui.progress)
         with ui.stage("search"):
             found = tune(
                 trials, goal, bits=args.weight_bits, max_steps=args.max_steps, rounds=args.rounds, tell=told.append
             )
-        out = compile_model(replace(request, pipeline=found[0].outcome.pipeline), ui, prepared)
+        out = compile_model(replace(wanted, pipeline=found[0].outcome.pipeline), ui, prepared)
     finally:
         ui.close()
     source = trials.source()
@@ -76,23 +71,6 @@ def run(args: argparse.Namespace) -> int:
     _print(found[0], frontier(told), source, goal)
     print(f"written to {out}; every trial is kept in {trials.folder}")
     return 0
-
-
-def _request(args: argparse.Namespace) -> Request:
-    from ..compile import Request
-
-    return Request(
-        model=args.model,
-        out=args.out,
-        backends=args.backend or ["simulator"],
-        calibration=args.calibration,
-        held_out=args.windows,
-        seed=args.seed,
-        revision=args.revision,
-        rope_length=args.rope_length,
-        trust_remote_code=args.trust_remote_code,
-        force=args.force,
-    )
 
 
 def _windows(args: argparse.Namespace, prepared: Prepared) -> NDArray[np.int64]:
