@@ -81,6 +81,31 @@ class Branching(Runner, Protocol):
 
 
 @runtime_checkable
+class Writing(Runner, Protocol):
+    """A runner that can also go on with one sequence of its own, giving the last logits alone: the quick way."""
+
+    @property
+    def context(self) -> int:
+        """The most tokens that the sequence can have."""
+        ...
+
+    counting: bool
+    """Whether spikes are counted on this way, which takes time; not at first."""
+
+    def reset(self) -> None:
+        """Begin a new sequence."""
+        ...
+
+    def prefill(self, ids: Ids) -> Floats:
+        """Go on by tokens ids i64[S], S at least 1; logits f32[V] after the last."""
+        ...
+
+    def step(self, token: int) -> Floats:
+        """The same for one token."""
+        ...
+
+
+@runtime_checkable
 class Backend(Protocol):
     """One target."""
 

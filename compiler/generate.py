@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends.interface import Runner
+from ..backends.interface import Floats, Ids, Runner, Writing
 from ..ir import Program
 from .errors import InputError
 
@@ -56,19 +56,29 @@ def generate(
     """
     if not prompt:
         raise InputError("the prompt is empty; give at least one token")
+    if isinstance(runner, Writing):
+        context = min(context or runner.context, runner.context)
     if context is not None and len(prompt) >= context:
         raise InputError(f"the prompt has {len(prompt)} tokens, the model's context {context}; shorten it")
     random = np.random.default_rng(sampling.seed)
-    state = runner.new_state(1)
-    ids = np.array([list(prompt)], dtype=np.int64)
+    run = _logits(runner)
+    ids = np.array(list(prompt), dtype=np.int64)
     room = sampling.max_tokens if context is None else min(sampling.max_tokens, context - len(prompt))
     for _ in range(room):
-        logits = runner.run(ids, state)["logits"][0, -1]
-        token = choose(logits, sampling, random)
+        token = choose(run(ids), sampling, random)
         if token in stop:
             return
         yield token
-        ids = np.array([[token]], dtype=np.int64)
+        ids = np.array([token], dtype=np.int64)
+
+
+def _logits(runner: Runner) -> Callable[[Ids], Floats]:
+    """What runs tokens i64[S] after those before, and gives the last one's logits f32[V]."""
+    if isinstance(runner, Writing):
+        runner.reset()
+        return runner.prefill
+    state = runner.new_state(1)
+    return lambda ids: runner.run(ids[None], state)["logits"][0, -1]
 
 
 def choose(logits: NDArray[np.float32], sampling: Sampling, random: np.random.Generator) -> int:

@@ -18,7 +18,9 @@ def one_thread() -> Iterator[None]:
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SDLLM_THREADS", "1")
+        yield
     torch.set_num_threads(before)
 
 

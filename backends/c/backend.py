@@ -14,7 +14,7 @@ from ..interface import Runner
 from .emitter import Emitter, ctype
 from .options import OPTIONS, Options
 from .printers import PRINTERS
-from .runner import SHAPES, CRunner
+from .runner import SHAPES, CRunner, usual_threads
 from .schedule import schedule
 from .source import model_source
 from .tokenizerfile import write_tokenizer
@@ -69,8 +69,9 @@ class CBackend:
         return {"build": "make", "entry": "run", "weights_bytes": size, **text, **_told(made)}
 
     def load(self, out: Path) -> Runner:
-        """A runner of the program in `out`, built with the C compiler if it has not been."""
-        return CRunner(out)
+        """A runner of the program in `out`, built with the C compiler if it has not been; by default on as many threads
+        as there are processors, 4 at most, as a small model gains nothing from more."""
+        return CRunner(out, threads=usual_threads(4))
 
 
 def _shapes(program: Program) -> dict[str, Any]:

@@ -46,6 +46,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "sdllm_isa": (ctypes.c_char_p, (P,)),
     "sdllm_error": (ctypes.c_char_p, (P,)),
     "sdllm_stats": (I, (P, S, ctypes.POINTER(Count))),
+    "sdllm_counting": (None, (P, I)),
     "sdllm_profile": (None, (P, ctypes.POINTER(Times))),
     "sdllm_state_new": (P, (P,)),
     "sdllm_state_free": (None, (P,)),

@@ -25,6 +25,17 @@ SHAPES = "shapes.json"
 SPARE = 8  # states kept for the next to ask for one
 
 
+def usual_threads(most: int) -> int:
+    """$SDLLM_THREADS, or the processors this process may use, `most` at most. Raises IRError."""
+    given = os.environ.get("SDLLM_THREADS")
+    if given is None:
+        there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(there, most)
+    if not given.isdecimal() or not int(given):
+        raise IRError(f"SDLLM_THREADS is '{given}'; give a positive number")
+    return int(given)
+
+
 @dataclass
 class CState:
     """The pasts of a batch, one C state each, and how long they are."""
@@ -61,7 +72,9 @@ class CRunner:
         self.library = library(folder)
         self._c = load(self.library)
         self._shapes: dict[str, Any] = json.loads((folder / SHAPES).read_text(encoding="utf-8"))
-        threads = threads or int(os.environ.get("SDLLM_THREADS", "1"))
+        threads = threads or usual_threads(1)
+        self._counts = int(stats)
+        self.counting = False
         isa = isa or os.environ.get("SDLLM_ISA", "")
         options = Options(threads, context, isa.encode(), int(stats), int(profile))
         message = ctypes.create_string_buffer(256)
@@ -177,21 +190,29 @@ class CRunner:
         wide = {"|b1": "|b1", "|i1": "<i4", "<i2": "<i4"}  # counts are 32 bits to the outside
         return {name: a.astype(wide.get(a.dtype.str, a.dtype.str), copy=False) for name, a in outputs.items()}
 
+    # ---- Writing: by the model's own state, as an embedding C program does it ----
+
+    @property
+    def context(self) -> int:
+        """As Writing.context."""
+        return int(self._c.sdllm_context(self._model))
+
     def prefill(self, ids: Ids) -> Floats:
-        """The logits after these tokens, by the model's own state: what an embedding C program calls."""
+        """As Writing.prefill. Raises IRError where the context is too short."""
         logits = np.zeros(self._c.sdllm_vocabulary(self._model), dtype=np.float32)
         ids = np.ascontiguousarray(ids, dtype=np.int64)
-        self._check(self._c.sdllm_prefill(self._model, ids.ctypes.data, len(ids), logits.ctypes.data))
+        self._c.sdllm_counting(self._model, self.counting)
+        failed = self._c.sdllm_prefill(self._model, ids.ctypes.data, len(ids), logits.ctypes.data)
+        self._c.sdllm_counting(self._model, self._counts)
+        self._check(failed)
         return logits
 
     def step(self, token: int) -> Floats:
-        """The same for one token."""
-        logits = np.zeros(self._c.sdllm_vocabulary(self._model), dtype=np.float32)
-        self._check(self._c.sdllm_step(self._model, token, logits.ctypes.data))
-        return logits
+        """As Writing.step."""
+        return self.prefill(np.array([token]))
 
     def reset(self) -> None:
-        """Forget what `prefill` and `step` have seen."""
+        """As Writing.reset."""
         self._c.sdllm_reset(self._model)
 
     def _check(self, failed: Any) -> None:

@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-p", type=float, default=1.0, help="only the likeliest that make up this share")
     parser.add_argument("--seed", type=int, default=0, help="seed of sampling")
     parser.add_argument("--no-chat", action="store_true", help="do not wrap the prompt in the chat template")
-    parser.add_argument("--stats", action="store_true", help="print tokens/s and spikes at the end, on stderr")
+    parser.add_argument("--stats", action="store_true", help="print tokens/s and spikes a token at the end, on stderr")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from ..calibration import vocabulary
     from ..errors import InputError
     from ..generate import Sampling, check_writes, generate, prompt_ids, stop_tokens, stream_text
+    from ..ui import reporter
 
     artifact = open_artifact(args.out)
     check_writes(artifact.program, args.out)
@@ -45,15 +46,21 @@ def run(args: argparse.Namespace) -> int:
     else:
         text = sys.stdin.read() if args.prompt == "-" else args.prompt
         ids = prompt_ids(tokenizer, text, chat=not args.no_chat)
-    runner = artifact.runner(args.backend)
+    ui = reporter()
+    try:
+        with ui.stage("load, and build if need be"):
+            runner = artifact.runner(args.backend)
+    finally:
+        ui.close()
     sampling = Sampling(args.max_tokens, args.temperature, args.top_k, args.top_p, args.seed)
     stop = stop_tokens(artifact.manifest.get("generation", {}), tokenizer)
-    began = time.perf_counter()
     tokens: list[int] = []
+    times = [time.perf_counter()]
 
     def collected() -> Any:
         for token in generate(runner, ids, sampling, stop, artifact.program.meta.get("max_positions")):
             tokens.append(token)
+            times.append(time.perf_counter())
             yield token
 
     pieces = stream_text(tokenizer, collected()) if args.ids is None else (f"{t} " for t in collected())
@@ -62,24 +69,37 @@ def run(args: argparse.Namespace) -> int:
         text += piece
         if not args.json:
             print(piece, end="", flush=True)
-    seconds = time.perf_counter() - began
+    speed = _speed(len(ids), times)
     if args.json:
         from .output import print_json
 
-        print_json(
-            {"text": text, "prompt_tokens": len(ids), "tokens": tokens, "seconds": seconds, **_stats(artifact, runner)}
-        )
+        told = {"text": text, "prompt_tokens": len(ids), "tokens": tokens, "seconds": time.perf_counter() - times[0]}
+        print_json({**told, **speed, **_spikes(runner, ids, tokens)})
         return 0
     print()
     if args.stats:
-        told = _stats(artifact, runner)
-        spikes = (
-            f", {told['spikes_per_token']:,.0f} spikes and {told['additions_per_token']:,.0f} additions a token"
-            if told
-            else ""
-        )
-        print(f"{len(ids)} + {len(tokens)} tokens in {seconds:.1f} s{spikes}", file=sys.stderr)
+        _print_stats(len(ids), len(tokens), speed, _spikes(runner, ids, tokens))
     return 0
+
+
+def _speed(prompt: int, times: list[float]) -> dict[str, float]:
+    """Tokens/s up to the first token, and from there to the last: `times` are of the start and of each token."""
+    found = {"prefill_tokens_per_second": prompt / (times[1] - times[0])} if len(times) > 1 else {}
+    if len(times) > 2:
+        found["decode_tokens_per_second"] = (len(times) - 2) / (times[-1] - times[1])
+    return found
+
+
+def _print_stats(prompt: int, made: int, speed: dict[str, float], spikes: dict[str, float]) -> None:
+    line = [f"prompt: {prompt} tokens"]
+    if "prefill_tokens_per_second" in speed:
+        line.append(f"{speed['prefill_tokens_per_second']:.1f} tokens/s; then {made} tokens")
+    if "decode_tokens_per_second" in speed:
+        line.append(f"{speed['decode_tokens_per_second']:.1f} tokens/s")
+    print(", ".join(line), file=sys.stderr)
+    if spikes:
+        each = f"{spikes['spikes_per_token']:,.0f} spikes, {spikes['additions_per_token']:,.0f} additions"
+        print(f"a token: {each}", file=sys.stderr)
 
 
 def _ids(text: str, rows: int) -> list[int]:
@@ -94,7 +114,18 @@ def _ids(text: str, rows: int) -> list[int]:
     return ids
 
 
-def _stats(artifact: Any, runner: Any) -> dict[str, float]:
+def _spikes(runner: Any, ids: list[int], tokens: list[int]) -> dict[str, float]:
+    """What a token cost; one that has not counted, so as to be timed, goes through them once more."""
+    import numpy as np
+
+    from ...backends.interface import Writing
+
+    if isinstance(runner, Writing):
+        runner.counting = True
+        runner.reset()
+        runner.prefill(np.array(ids))
+        for token in tokens[:-1]:
+            runner.step(token)
     stats = runner.stats()
     if not stats.tokens or not stats.counts:
         return {}

@@ -171,14 +171,16 @@ static int generate(struct sdllm *m, const struct sdllm_tokenizer *t, const stru
 
 /* ---- telling ---- */
 
-/* Speeds were measured without counting; spikes are counted over the same tokens once more. */
+/* Speeds were measured without counting; spikes are counted over the same tokens, in the same steps, once more. */
 static int show_stats(struct sdllm *m, const struct wishes *w, const struct told *told) {
-    const ptrdiff_t n = told->prompt + told->steps, before = sdllm_tokens(m);
+    const ptrdiff_t n = told->prompt + told->steps;
     uint64_t spikes = 0, additions = 0, values = 0, nonzero = 0, macs = 0;
     struct sdllm_count c;
     sdllm_reset(m);
     sdllm_counting(m, 1);
-    if (sdllm_prefill(m, told->id, n, NULL)) {
+    int failed = sdllm_prefill(m, told->id, told->prompt, NULL);
+    for (ptrdiff_t i = told->prompt; !failed && i < n; i++) failed = sdllm_step(m, told->id[i], NULL);
+    if (failed) {
         fprintf(stderr, "run: %s\n", sdllm_error(m));
         return 1;
     }
@@ -194,7 +196,7 @@ static int show_stats(struct sdllm *m, const struct wishes *w, const struct told
             told->prompt, (double)told->prompt / told->filling, told->steps,
             told->steps ? (double)told->steps / told->writing : 0.0, w->options.threads, sdllm_isa(m));
     fprintf(stderr, "a token: %.0f spikes, %.0f additions (%.3f a multiply-add of the dense products)\n",
-            (double)spikes / (double)(sdllm_tokens(m) - before), (double)additions / (double)(sdllm_tokens(m) - before),
+            (double)spikes / (double)n, (double)additions / (double)n,
             (double)additions / (macs ? (double)macs : 1.0));
     if (values) fprintf(stderr, "%.1f%% of counts are not 0\n", 100.0 * (double)nonzero / (double)values);
     return 0;

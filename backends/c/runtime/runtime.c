@@ -399,7 +399,7 @@ static void run_chunk(struct sdllm *m, sd_int n, sd_int done, sd_int told, const
         run(m, 0);
     }
     m->state->past += n;
-    m->tokens += n;
+    if (m->stats) m->tokens += n;
 }
 
 static int check(struct sdllm *m, ptrdiff_t n, const int64_t *ids) {

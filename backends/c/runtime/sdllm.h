@@ -53,7 +53,7 @@ void sdllm_reset(struct sdllm *m);
 /* Numbers in one set of logits; 0 where the program has no output of that name. */
 ptrdiff_t sdllm_vocabulary(const struct sdllm *m);
 ptrdiff_t sdllm_context(const struct sdllm *m);
-ptrdiff_t sdllm_tokens(const struct sdllm *m);
+ptrdiff_t sdllm_tokens(const struct sdllm *m); /* whose spikes were counted */
 const char *sdllm_isa(const struct sdllm *m);
 const char *sdllm_error(const struct sdllm *m);
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sdllm.backends.c import CBackend
 from sdllm.backends.c.runner import CRunner
+from sdllm.backends.interface import Writing
 from sdllm.backends.reference import ReferenceBackend
 from sdllm.ir import CSD, Binary, Bits, Builder, DigitRamp, Program, Store, Tensor
 
@@ -71,6 +72,24 @@ def test_decode_follows_prefill_and_the_c_api(model: tuple[Program, Store], tmp_
     np.testing.assert_array_equal(runner.step(int(ids[0, 4])), whole[0, 4])
     runner.reset()
     np.testing.assert_array_equal(runner.prefill(ids[0]), whole[0, 6])
+
+
+def test_writing_counts_only_when_it_is_to(model: tuple[Program, Store], tmp_path: Path) -> None:
+    folder = emit(*model, tmp_path)
+    once, writing = CRunner(folder), CRunner(folder)
+    ids = ids_of(1, 7)
+    state = once.new_state()
+    for part in (ids[:, :4], ids[:, 4:5]):
+        once.run(part, state)
+    assert isinstance(writing, Writing)
+    assert writing.context == 16
+    for writing.counting in (False, True):
+        assert writing.stats().tokens == sum(c.values for c in writing.stats().counts) == 0
+        writing.reset()
+        writing.prefill(ids[0, :4])
+        writing.step(int(ids[0, 4]))
+    assert writing.stats() == once.stats()
+    assert once.stats().tokens == 5
 
 
 def test_long_prompts_go_in_parts(tmp_path: Path) -> None:
