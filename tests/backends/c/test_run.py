@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sdllm.backends.c.build import compiler
+from sdllm.backends.c.build import FLAGS, compiler
 from sdllm.backends.c.runner import CRunner
 
 from ...toys import toy_decoder
@@ -135,3 +135,22 @@ def test_cmake_builds_it_too(folder: Path, tmp_path: Path) -> None:
     weights = ("--weights", folder / "weights.bin", "--tokenizer", folder / "tokenizer.bin")
     command = ("--prompt", "It's", "--tokens", "5")
     assert done(tmp_path / "run", *command, *weights).stdout == done(folder / "run", *command).stdout
+
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "c" / "embed.c"
+
+
+def test_the_example_embeds_the_library(folder: Path, tmp_path: Path) -> None:
+    """As its README says, from another folder; what it writes is what `run` does."""
+    assert len(EXAMPLE.read_text().splitlines()) <= 60
+    library = [folder / "libmodel.so", f"-Wl,-rpath,{folder}"]
+    quiet(*compiler(), *FLAGS, "-Werror", f"-I{folder}", EXAMPLE, *library, "-o", tmp_path / "embed")
+    made = done(tmp_path / "embed", folder, "It's")
+    assert made.returncode == 0
+    text, told = made.stdout.rstrip("\n").rsplit("\n", 1)
+    assert text == done(folder / "run", "--prompt", "It's", "--tokens", "32").stdout.removesuffix("\n")
+    assert re.fullmatch(r"\d+ tokens, \d+ spikes", told)
+    assert (
+        done(tmp_path / "embed", tmp_path, "a").stderr
+        == f"embed: {tmp_path}/tokenizer.bin: No such file or directory\n"
+    )
