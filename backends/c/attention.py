@@ -20,7 +20,7 @@ def spiked_attention(e: Emitter, found: SpikedAttention) -> None:
     y = e.room("float", (heads, NEW, widths[1]))
     e.views[found.result.name] = y
     e.need(4 * sum(widths) + widths[0] + 1024, 12)
-    how = attention(e, found.softmax, heads, heads // shared, widths, found.scale, (found.q_top, found.p_top))
+    how = attention(e, found.softmax, heads, heads // shared, widths, found.scale, tops=(found.q_top, found.p_top))
     cache = f"&(struct sd_cache){{{k.pointer}, {v.pointer}, {ks.pointer}, {vs.pointer}}}"
     line = call("K->attend_spiked", how, y.place, q.place, cache, mask.pointer)
     lines = [line, *count_matmul(e, found.scores, k, heads, widths[0]), *count_matmul(e, found.mixed, v, heads, "t->T")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from .options import OPTIONS, Options
 from .printers import PRINTERS
 from .runner import SHAPES, CRunner, usual_threads
 from .schedule import schedule
-from .source import model_source
+from .source import kept, model_source
 from .tokenizerfile import write_tokenizer
 from .weightfile import write_weights
 
@@ -91,4 +92,9 @@ def _shapes(program: Program) -> dict[str, Any]:
 
 def _told(made: Emitter) -> dict[str, Any]:
     """What was chosen, for the manifest."""
-    return {"context": made.context, "kernels": made.options.kernels, "linears": made.kernels}
+    return {
+        "context": made.context,
+        "kernels": made.options.kernels,
+        "kv_bytes": sum(prod(kept(made, name)) for name in made.states),  # a token's
+        "linears": made.kernels,
+    }

@@ -9,7 +9,7 @@ from typing import Any
 from ...ir import FloatWeight, IRError, Op
 from .emitter import Emitter, dims, number
 from .masking import attention
-from .views import NEW, Size, View, call, flag, four
+from .views import HALF, NEW, Size, View, call, flag, four
 
 Printer = Callable[[Emitter, Op], None]
 
@@ -179,6 +179,8 @@ def attend(e: Emitter, op: Op) -> None:
     assert isinstance(shared, int)
     y = e.new(op.result)
     e.need(64, 8)
-    how = attention(e, op, heads, heads // shared, (int(k.dims[-1]), int(v.dims[-1])), op.attrs["scale"])
+    how = attention(
+        e, op, heads, heads // shared, (int(k.dims[-1]), int(v.dims[-1])), op.attrs["scale"], half=k.ctype == HALF
+    )
     line = call("K->attend", how, y.place, q.place, k.place, v.place, mask.pointer)
     e.step([op], [line], kind="SD_ATTENTION", small=False)

@@ -30,10 +30,11 @@ from ...ir import (
 from ...ir.store import integers
 from ..counting import DRIVEN
 from .arena import Arena
+from .kept import halves
 from .options import Options
 from .pack import Cell, interleaved, matrix, trains
 from .steps import Step
-from .views import ALL, NEW, Size, Slot, View, call, size_of
+from .views import ALL, HALF, NEW, Size, Slot, View, call, size_of
 from .weightfile import Sections
 
 Array = NDArray[Any]
@@ -106,6 +107,7 @@ class Emitter:
         self.pointers: dict[str, tuple[str, str]] = {}  # variable to its C type and place
         self.products = [op for op in program.ops if op.name in DRIVEN]
         self.states = list(program.states)
+        self.halves = halves(program) if options.kv == "f16" else set()
         self.centred: set[str] = set()
         self.direct: dict[str, View] = {}  # values that are made in the caller's memory
         self.temporary: list[Slot] = []
@@ -193,6 +195,10 @@ class Emitter:
     def kept(self, kind: str, index: int) -> str:
         """The array of a state."""
         return self._pointer(kind, f"SD_KEPT({index})")
+
+    def kept_type(self, append: Op) -> str:
+        """The C type of the state that an op appends to."""
+        return HALF if append.result.name in self.halves else ctype(append.operands[0].type)
 
     def given(self, kind: str, index: int) -> str:
         """The array of an input."""

@@ -17,7 +17,15 @@ def slopes(heads: int) -> list[float]:
 
 
 def attention(
-    e: Emitter, op: Op, heads: int, shared: int, widths: tuple[int, int], scale: float, tops: tuple[int, int] = (0, 0)
+    e: Emitter,
+    op: Op,
+    heads: int,
+    shared: int,
+    widths: tuple[int, int],
+    scale: float,
+    *,
+    tops: tuple[int, int] = (0, 0),
+    half: bool = False,
 ) -> str:
     """The struct sd_attention of an op with masking attributes."""
     a = op.attrs
@@ -26,5 +34,6 @@ def attention(
         table = e.table("float", "slopes", "{" + ", ".join(map(number, slopes(heads))) + "}")
     flags = f"{str(a['causal']).lower()}, {str(a['alibi']).lower()}, {table}, {a['window']}"
     sizes = f"{heads}, {shared}, {widths[0]}, {widths[1]}"
-    body = f"{{{sizes}, {number(scale)}, {number(a['softcap'])}, {flags}, {tops[0]}.0f, {tops[1]}.0f}}"
+    last = f"{tops[0]}.0f, {tops[1]}.0f, {str(half).lower()}"
+    body = f"{{{sizes}, {number(scale)}, {number(a['softcap'])}, {flags}, {last}}}"
     return "&" + e.table("struct sd_attention", "attention", body, array=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...ir import IRError, Op
-from .emitter import Emitter, axis_of, ctype, dims
-from .views import Size, Slot, View, call
+from .emitter import Emitter, axis_of, dims
+from .views import HALF, Size, Slot, View, call
 
 
 def reshape(e: Emitter, op: Op) -> None:
@@ -76,9 +76,12 @@ def append(e: Emitter, op: Op) -> None:
             if not isinstance(size, int):
                 raise IRError("a state with two axes of unknown size has no form in C yet")
             each *= size
-    kind = ctype(of)
+    kind = e.kept_type(op)
     kept = View(e.kept(kind, index), kind, whole, tuple(strides), Slot(f"state {index}"))
     new = replace(kept, base=f"{kept.base} + t->P * {strides[axis]}", dims=x.dims)
-    line = call("sd_copy", x.size, x.shape, new.place, x.place)
+    if kind == HALF:
+        line = call("sd_narrow", x.shape, new.place, x.place)
+    else:
+        line = call("sd_copy", x.size, x.shape, new.place, x.place)
     e.step([op], [line], kind="SD_ATTENTION")
     e.views[op.result.name] = kept

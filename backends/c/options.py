@@ -10,11 +10,13 @@ from ...ir import IRError, Program
 
 KERNELS = ("auto", "dense", "event", "add")
 FLOATS = ("f32", "f16")
+KV = ("f32", "f16")
 
 OPTIONS = {
     "kernels": "kernels of spiked linears: auto (the default), dense, event or add",
     "context": "most tokens of a sequence; default the model's, but no more than 2048",
     "floats": "how float matrices are stored: f32 (the default) or f16",
+    "kv": "how float keys and values are kept: f32 (the default) or f16; spiked ones are 8-bit counts",
     "fuse": "true (the default), or false: each op by itself, slow, to compare with",
 }
 
@@ -26,28 +28,28 @@ CHUNK = 64
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`kernels`: of spiked linears; `context`: most tokens; `floats`: how float matrices are stored; `fuse`: whether
-    ops that follow each other become one kernel (off: each op by itself, slow, to compare with)."""
+    """`kernels`: of spiked linears; `context`: most tokens; `floats`: how float matrices are stored; `kv`: how keys and
+    values that are floats are kept; `fuse`: whether ops that follow each other become one kernel (off: each op by
+    itself, slow, to compare with)."""
 
     kernels: str = "auto"
     context: int = 0
     floats: str = "f32"
+    kv: str = "f32"
     fuse: bool = True
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> Options:
         """From `name=value` pairs. Raises IRError."""
         made: dict[str, Any] = {}
+        words = {"kernels": KERNELS, "floats": FLOATS, "kv": KV, "fuse": ("true", "false")}
         for name, value in given.items():
-            if (name == "kernels" and value in KERNELS) or (name == "floats" and value in FLOATS):
-                made[name] = value
-            elif name == "fuse" and value in ("true", "false"):
-                made[name] = value == "true"
+            if name in words and value in words[name]:
+                made[name] = value == "true" if name == "fuse" else value
             elif name == "context" and value.isdecimal() and int(value) > 0:
                 made[name] = int(value)
             elif name in cls.__dataclass_fields__:
-                words = {"kernels": KERNELS, "floats": FLOATS, "fuse": ("true", "false")}.get(name)
-                wanted = "one of " + ", ".join(words) if words else "a positive number"
+                wanted = "one of " + ", ".join(words[name]) if name in words else "a positive number"
                 raise IRError(f"the c backend's option {name} must be {wanted}, not '{value}'")
             else:
                 raise IRError(f"the c backend has no option '{name}'")

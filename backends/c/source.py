@@ -38,7 +38,7 @@ def model_source(e: Emitter) -> str:
         name=quoted(str(program.meta.get("architecture", program.meta.get("family", "model")))),
         tables=[key.replace("%s", name, 1) for key, name in e.tables.items()],
         sections=[(s.size, int(s.hot)) for s in e.sections.sections],
-        kept=[_kept(e, name) for name in e.states],
+        kept=[kept(e, name) for name in e.states],
         inputs=[(quoted(v.name), ROLES.get(v.name, "SD_RAW")) for v in program.inputs],
         outputs=[(quoted(n), size_of(ctype(v.type)), row_of(dims(v.type))) for n, v in outputs],
         counted=counted,
@@ -58,12 +58,12 @@ def model_source(e: Emitter) -> str:
     )
 
 
-def _kept(e: Emitter, name: str) -> tuple[int, int, int]:
+def kept(e: Emitter, name: str) -> tuple[int, int, int]:
     """Bytes of an element, and elements before and after the axis of tokens, of a state."""
     op = next(op for op in e.program.ops if op.state == name)
     whole = dims(op.result.type)
     axis = whole.index(ALL)
-    size = size_of(ctype(op.operands[0].type))
+    size = size_of(e.kept_type(op))
     outer = inner = 1
     for d in whole[:axis]:
         outer *= int(d)

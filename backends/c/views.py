@@ -15,11 +15,12 @@ from ...ir import IRError
 
 Size = int | str  # a number, or C text
 NEW, ALL = "t->S", "t->T"
+HALF = "uint16_t"  # a float16
 
 
 def size_of(ctype: str) -> int:
     """Bytes of an element of a C type."""
-    return {"int8_t": 1, "int16_t": 2, "int32_t": 4, "float": 4, "int64_t": 8, "bool": 1}[ctype]
+    return {"int8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "float": 4, "int64_t": 8, "bool": 1}[ctype]
 
 
 @dataclass(frozen=True, slots=True)

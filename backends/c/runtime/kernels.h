@@ -99,6 +99,7 @@ struct sd_attention {
     const float *slopes; /* of each head, for ALiBi */
     sd_int window;
     float q_top, p_top; /* spiked: largest integers of queries and probabilities */
+    bool half;           /* not spiked: keys and values are kept as float16 */
 };
 
 /* Keys and values as they are kept: [shared head][context][width]. */
@@ -124,7 +125,7 @@ struct sd_kernels {
     void (*softmax)(struct sd_thread *t, const struct sd_attention *a, const sd_int *shape, float *y, const sd_int *ys,
                     const float *x, const sd_int *xs, const int64_t *mask);
     void (*attend)(struct sd_thread *t, const struct sd_attention *a, float *y, const sd_int *ys, const float *q,
-                   const sd_int *qs, const float *k, const sd_int *ks, const float *v, const sd_int *vs,
+                   const sd_int *qs, const void *k, const sd_int *ks, const void *v, const sd_int *vs,
                    const int64_t *mask);
     void (*attend_spiked)(struct sd_thread *t, const struct sd_attention *a, float *y, const sd_int *ys,
                           const float *q, const sd_int *qs, const struct sd_cache *cache, const int64_t *mask);
@@ -143,6 +144,12 @@ const struct sd_kernels *sd_choose(const char *name);
 
 /* ---- what is the same everywhere, in ops_generic.c: any op on any layout, one number at a time ---- */
 
+/* The nearest float16, ties to even; the largest one for what is larger. */
+uint16_t sd_half(float x);
+
+/* Copy floats into float16. */
+void sd_narrow(struct sd_thread *t, const sd_int *shape, uint16_t *y, const sd_int *ys, const float *x,
+               const sd_int *xs);
 void sd_copy(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
              const sd_int *xs);
 void sd_repeat(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,

@@ -78,22 +78,37 @@ static void SD(softmax)(struct sd_thread *t, const struct sd_attention *a, const
     }
 }
 
-static void SD(attend)(struct sd_thread *t, const struct sd_attention *a, float *y, const sd_int *ys, const float *q,
-                       const sd_int *qs, const float *k, const sd_int *ks, const float *v, const sd_int *vs,
-                       const int64_t *mask) {
+/* 16 numbers of a key or value of n, from i on, as they are kept. */
+static inline __attribute__((always_inline)) void SD(take_kept)(const bool half, v16f *v, const void *from, sd_int at,
+                                                                sd_int i, sd_int n) {
+    if (!half) {
+        SD(take)(v, (const float *)from + at, i, n);
+        return;
+    }
+    const uint16_t *p = (const uint16_t *)from + at + i;
+    uint16_t some[16] = {0};
+    if (i + 16 > n) p = memcpy(some, p, (size_t)(n - i) * sizeof *some);
+    SD(halves)(v, p);
+}
+
+static inline __attribute__((always_inline)) void SD(attend_kept)(const bool half, struct sd_thread *t,
+                                                                  const struct sd_attention *a, float *y,
+                                                                  const sd_int *ys, const float *q, const sd_int *qs,
+                                                                  const void *k, const sd_int *ks, const void *v,
+                                                                  const sd_int *vs, const int64_t *mask) {
     float *p = (float *)(void *)t->scratch, *room = p + t->C;
     SD_EACH(t, u, a->heads * t->S) {
         const float *places = SD(places)(t, a, mask, room);
         const sd_int head = u % a->heads, s = u / a->heads;
         const float *query = q + head * qs[1] + s * qs[2];
-        const float *keys = k + head / a->shared * ks[1], *values = v + head / a->shared * vs[1];
+        const sd_int key = head / a->shared * ks[1], value = head / a->shared * vs[1];
         sd_int low, high;
         SD(span)(t, a, s, &low, &high);
         for (sd_int i = low; i < high; i++) {
             v16f sum = {0}, b, c;
             for (sd_int d = 0; d < a->width; d += 16) {
                 SD(take)(&b, query, d, a->width);
-                SD(take)(&c, keys + i * ks[2], d, a->width);
+                SD(take_kept)(half, &c, k, key + i * ks[2], d, a->width);
                 sum += b * c;
             }
             p[i] = SD(sum16)(&sum) * a->scale;
@@ -104,11 +119,21 @@ static void SD(attend)(struct sd_thread *t, const struct sd_attention *a, float 
             v16f sum = {0}, b;
             for (sd_int i = 0; i < t->T; i++) {
                 if (p[i] == 0.0f) continue;
-                SD(take)(&b, values + i * vs[2], d, a->value_width);
+                SD(take_kept)(half, &b, v, value + i * vs[2], d, a->value_width);
                 sum += b * p[i];
             }
             SD(give)(to, d, a->value_width, &sum);
         }
+    }
+}
+
+static void SD(attend)(struct sd_thread *t, const struct sd_attention *a, float *y, const sd_int *ys, const float *q,
+                       const sd_int *qs, const void *k, const sd_int *ks, const void *v, const sd_int *vs,
+                       const int64_t *mask) {
+    if (a->half) {
+        SD(attend_kept)(true, t, a, y, ys, q, qs, k, ks, v, vs, mask);
+    } else {
+        SD(attend_kept)(false, t, a, y, ys, q, qs, k, ks, v, vs, mask);
     }
 }
 

@@ -34,6 +34,29 @@ void sd_copy(struct sd_thread *t, int size, const sd_int *shape, void *y, const 
     }
 }
 
+uint16_t sd_half(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    const uint32_t sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
+    if (size > 0x7f800000) return (uint16_t)(sign | 0x7e00); /* no number */
+    if (size >= 0x477ff000) return (uint16_t)(sign | 0x7bff);
+    if (size >= 0x38800000) {
+        /* The exponents' biases differ by 112; half of the last place is added, less a bit where that makes it even. */
+        return (uint16_t)(sign | (size - (112u << 23) + 0xfff + (size >> 13 & 1)) >> 13);
+    }
+    const float places = fabsf(x) * 16777216.0f + 8388608.0f; /* of 2^-24, which the addition rounds to whole ones */
+    return (uint16_t)(sign | (uint32_t)(places - 8388608.0f));
+}
+
+void sd_narrow(struct sd_thread *t, const sd_int *shape, uint16_t *y, const sd_int *ys, const float *x,
+               const sd_int *xs) {
+    SD_EACH(t, r, sd_rows(shape)) {
+        uint16_t *to = y + sd_row(shape, ys, r);
+        const float *from = x + sd_row(shape, xs, r);
+        for (sd_int i = 0; i < shape[3]; i++) to[i * ys[3]] = sd_half(from[i * xs[3]]);
+    }
+}
+
 void sd_repeat(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
                const sd_int *xs, int axis, sd_int times) {
     SD_EACH(t, r, sd_rows(shape)) {
