@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Regex, Tokenizer, pre_tokenizers
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.pre_tokenizers import PreTokenizer
 
 Json = Mapping[str, Any]
@@ -37,7 +37,7 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Added:
-    """A token found in text before it is split. `late`: after what is not `late` was found."""
+    """A token found in text before it is split. `late`: after what is not `late` was found, in composed text."""
 
     id: int
     content: bytes
@@ -56,6 +56,8 @@ class Bpe:
     """Pairs of ids to rank and id of what they become."""
     whole: bool
     """Whether a piece that is a word is not merged together but taken."""
+    composed: bool
+    """Whether text is put into Unicode's composed form first."""
     added: tuple[Added, ...]
     splitters: tuple[tuple[int, int], ...]
     before: tuple[int, ...]
@@ -77,10 +79,14 @@ def read_bpe(path: Path) -> Bpe:
     missing = [char for char in byte_of if char not in vocabulary]
     if missing and model.get("unk_token") is not None:  # without one, such a byte is left out
         raise Unsupported(f"its token {model['unk_token']} stands for {len(missing)} of the 256 bytes")
+    composed = _composed(described.get("normalizer"))
+
+    def content(token: Json) -> bytes:
+        late = composed and token["normalized"]
+        return (normalizers.NFC().normalize_str(token["content"]) if late else str(token["content"])).encode()
+
     added = [
-        Added(t["id"], t["content"].encode(), t["special"], t["normalized"])
-        for t in described["added_tokens"]
-        if t["content"]
+        Added(t["id"], content(t), t["special"], t["normalized"]) for t in described["added_tokens"] if t["content"]
     ]
     texts = [b""] * (1 + max([*vocabulary.values(), *(t.id for t in added)]))
     for token, number in vocabulary.items():
@@ -95,6 +101,7 @@ def read_bpe(path: Path) -> Bpe:
         words={text(token): n for token, n in vocabulary.items() if all(c in byte_of for c in token)},
         merges=dict(_merges(model["merges"], vocabulary)),
         whole=bool(model.get("ignore_merges")),
+        composed=composed,
         added=tuple(added),
         splitters=tuple(_splitters(described["pre_tokenizer"])),
         before=tuple(framed[:at]),
@@ -109,12 +116,19 @@ def _check(described: Json, model: Json) -> None:
     for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(option):
             raise Unsupported(f"its BPE has {option}")
-    if described.get("normalizer"):
-        raise Unsupported(f"its text is normalised ({described['normalizer']['type']})")
     for token in described["added_tokens"]:
         for option in ("single_word", "lstrip", "rstrip"):
             if token[option]:
                 raise Unsupported(f"its token {token['content']} has {option}")
+
+
+def _composed(described: Json | None) -> bool:
+    """Whether a normalizer is NFC, and not none. Raises Unsupported if it is another."""
+    parts = described.get("normalizers", [described]) if described else []
+    for part in parts:
+        if part["type"] != "NFC":
+            raise Unsupported(f"its text is normalised ({part['type']})")
+    return bool(parts)
 
 
 def _splitters(described: Json | None) -> Iterator[tuple[int, int]]:

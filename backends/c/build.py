@@ -14,7 +14,7 @@ from pathlib import Path
 from ...ir import IRError
 
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-ffp-contract=off", "-fPIC")
-OBJECTS = ("model", "runtime", "threads", "weights", "kernels", "ops_generic", "tokenizer", "split", "bpe")
+OBJECTS = ("model", "runtime", "threads", "weights", "kernels", "ops_generic", "tokenizer", "nfc", "split", "bpe")
 LIBRARY = "libmodel.so"
 
 

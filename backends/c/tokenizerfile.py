@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from .bpe import Bpe, Unsupported, classes, read_bpe
+from .nfc import composition
 from .weightfile import checksum
 
 NAME = "tokenizer.bin"
-MAGIC, VERSION, HEADER = b"SDLLM-T\n", 1, 88
+MAGIC, VERSION, HEADER = b"SDLLM-T\n", 1, 104
 NONE = 0xFFFFFFFF
 MARK, LATE = 1, 2
 
@@ -59,6 +60,7 @@ def _content(bpe: Bpe, stops: Sequence[int], chat: Sequence[str] | None) -> byte
         _rows(bpe.splitters, 2),
         *map(_numbers, (bpe.before, bpe.after, stops)),
         _rows(extra[len(added) :], 2),
+        *(_composition() if bpe.composed else [_numbers([]), _rows([], 3), _numbers([]), _rows([], 3)]),
         np.frombuffer(blob + b"".join(strings), dtype=np.uint8),
     ]
     body = b"".join(a.tobytes() for a in arrays)
@@ -68,6 +70,19 @@ def _content(bpe: Bpe, stops: Sequence[int], chat: Sequence[str] | None) -> byte
         return struct.pack("<8sIIQQ", MAGIC, VERSION, int(bpe.whole), HEADER + len(body), total) + lengths + bytes(4)
 
     return head(checksum(np.frombuffer(head(0) + body, dtype=np.uint8))) + body
+
+
+def _composition() -> list[np.ndarray[Any, Any]]:
+    """Marks, characters taken apart, their parts, and what composes."""
+    of = composition()
+    parts = list(of.apart.items())
+    places = np.cumsum([0, *(len(found) for _, found in parts)])
+    return [
+        _numbers([start << 8 | order for start, order in of.marks]),
+        _rows(((point, places[i], len(found)) for i, (point, found) in enumerate(parts)), 3),
+        _numbers([one for _, found in parts for one in found]),
+        _rows(sorted((*pair, made) for pair, made in of.together.items()), 3),
+    ]
 
 
 def _numbers(items: Iterable[int]) -> np.ndarray[Any, Any]:

@@ -1,8 +1,7 @@
 /* Text to the pieces that are merged by themselves, as tokenizers' patterns have it (they stand above each function). */
 #include "tokenizer_file.h"
 
-/* The character at p, of n bytes that are some, and its length. What is no UTF-8 is a character of no class. */
-static uint32_t character(const unsigned char *p, size_t n, size_t *length) {
+uint32_t sd_character(const unsigned char *p, size_t n, size_t *length) {
     const size_t wanted = p[0] < 0x80 ? 1 : p[0] >= 0xf0 && p[0] < 0xf8 ? 4 : p[0] >= 0xe0 ? 3 : 2;
     *length = 1;
     if (wanted == 1) return p[0];
@@ -12,6 +11,7 @@ static uint32_t character(const unsigned char *p, size_t n, size_t *length) {
         if ((p[i] & 0xc0) != 0x80) return SD_NONE;
         made = made << 6 | (p[i] & 0x3f);
     }
+    if (made < (wanted == 2 ? 0x80u : wanted == 3 ? 0x800u : 0x10000u)) return SD_NONE;
     *length = wanted;
     return made;
 }
@@ -28,7 +28,7 @@ static unsigned class_of(const struct sdllm_tokenizer *t, uint32_t c) {
 
 static unsigned class_at(const struct sdllm_tokenizer *t, const unsigned char *p, size_t n, size_t at) {
     size_t length;
-    return class_of(t, character(p + at, n - at, &length));
+    return class_of(t, sd_character(p + at, n - at, &length));
 }
 
 /* Where characters from `at` on stop having this class among those of `mask`; `most` of them at most, 0: any. */
@@ -36,7 +36,7 @@ static size_t run(const struct sdllm_tokenizer *t, const unsigned char *p, size_
                   unsigned class, uint32_t most) {
     for (uint32_t i = 0; at < n && (!most || i < most); i++) {
         size_t length;
-        if ((class_of(t, character(p + at, n - at, &length)) & mask) != class) break;
+        if ((class_of(t, sd_character(p + at, n - at, &length)) & mask) != class) break;
         at += length;
     }
     return at;
@@ -84,7 +84,7 @@ static size_t runs(const struct sdllm_tokenizer *t, uint32_t most, const unsigne
     const size_t short_form = contraction(p, n, true);
     if (short_form) return short_form;
     size_t one;
-    const unsigned class = class_of(t, character(p, n, &one));
+    const unsigned class = class_of(t, sd_character(p, n, &one));
     if (class & SD_LETTER) return run(t, p, n, 0, SD_LETTER, SD_LETTER, 0);
     if (class & SD_NUMBER) return run(t, p, n, 0, SD_NUMBER, SD_NUMBER, most);
     if (!breaks(p[0]) && one < n && class_at(t, p, n, one) & SD_LETTER) {

@@ -9,7 +9,7 @@
 #include "weights.h"
 
 /* Bytes of an item of each array. */
-static const uint32_t widths[SD_ARRAYS] = {8, 8, 4, 4, 4, 4, 16, 8, 4, 4, 4, 8, 1};
+static const uint32_t widths[SD_ARRAYS] = {8, 8, 4, 4, 4, 4, 16, 8, 4, 4, 4, 8, 4, 12, 4, 12, 1};
 
 /* Whether all of n numbers, every `stride`-th, are below a bound. */
 static bool below(const uint32_t *p, uint32_t n, uint32_t stride, uint64_t bound) {
@@ -65,6 +65,9 @@ static bool sound(const struct sdllm_tokenizer *t) {
     }
     for (uint32_t i = 0; i < n[SD_ADDED]; i++) {
         if (a[SD_ADDED][4 * i + 3] == 0) return false;
+    }
+    for (uint32_t i = 0; i < n[SD_APART]; i++) {
+        if ((uint64_t)a[SD_APART][3 * i + 1] + a[SD_APART][3 * i + 2] > n[SD_PARTS]) return false;
     }
     return a[SD_TEXTS][tokens] <= n[SD_BYTES] && within(t, a[SD_ADDED] + 2, n[SD_ADDED], 4) &&
            within(t, a[SD_CHAT], n[SD_CHAT], 2);
@@ -186,8 +189,21 @@ static const uint32_t *begins(const struct sdllm_tokenizer *t, uint32_t late, co
     return NULL;
 }
 
-/* Ids of text: first added tokens are found, then, between them, those that are looked for late, then what is left is
- * split by each splitter in turn, then merged. */
+static bool encode(const struct sdllm_tokenizer *t, uint32_t stage, const unsigned char *p, size_t n,
+                   struct sd_ids *ids);
+
+/* Go on with text in its composed form. */
+static bool encode_composed(const struct sdllm_tokenizer *t, uint32_t stage, const unsigned char *p, size_t n,
+                            struct sd_ids *ids) {
+    if (sd_composed(t, p, n)) return encode(t, stage, p, n, ids);
+    unsigned char *made = sd_compose(t, p, &n);
+    const bool fits = made && encode(t, stage, made, n, ids);
+    free(made);
+    return fits;
+}
+
+/* Ids of text: first added tokens are found, then, between them and composed, those that are looked for late, then what
+ * is left is split by each splitter in turn, then merged. */
 static bool encode(const struct sdllm_tokenizer *t, uint32_t stage, const unsigned char *p, size_t n,
                    struct sd_ids *ids) {
     if (n == 0) return true;
@@ -200,6 +216,8 @@ static bool encode(const struct sdllm_tokenizer *t, uint32_t stage, const unsign
         }
         return true;
     }
+    bool (*const next)(const struct sdllm_tokenizer *, uint32_t, const unsigned char *, size_t, struct sd_ids *) =
+        stage ? encode : encode_composed;
     size_t done = 0;
     for (size_t at = 0; at < n;) {
         const uint32_t *added = begins(t, stage ? SD_LATE : 0, p + at, n - at);
@@ -207,11 +225,11 @@ static bool encode(const struct sdllm_tokenizer *t, uint32_t stage, const unsign
             at++;
             continue;
         }
-        if (!encode(t, stage + 1, p + done, at - done, ids) || !sd_add(ids, added[0])) return false;
+        if (!next(t, stage + 1, p + done, at - done, ids) || !sd_add(ids, added[0])) return false;
         at += added[3];
         done = at;
     }
-    return encode(t, stage + 1, p + done, n - done, ids);
+    return next(t, stage + 1, p + done, n - done, ids);
 }
 
 int sdllm_chats(const struct sdllm_tokenizer *t) { return t->length[SD_CHAT] != 0; }

@@ -3,7 +3,7 @@
  *   0  "SDLLM-T\n"   8  version   12  1 if a piece that is a word is taken whole
  *  16  bytes of the file, 64 bits   24  checksum of all but this, 64 bits
  *  32  lengths, in the order of enum sd_array
- *  84  0, then the arrays in that order
+ * 100  0, then the arrays in that order
  */
 #ifndef SDLLM_TOKENIZER_FILE_H
 #define SDLLM_TOKENIZER_FILE_H
@@ -12,7 +12,7 @@
 
 #include "tokenizer.h"
 
-enum { SD_TOKENIZER_VERSION = 1, SD_TOKENIZER_HEADER = 88 };
+enum { SD_TOKENIZER_VERSION = 1, SD_TOKENIZER_HEADER = 104 };
 
 enum sd_array {
     SD_PAIRS,     /* 64 bits: two ids that merge, left << 32 | right; sorted */
@@ -27,6 +27,10 @@ enum sd_array {
     SD_AFTER,     /* ids that it ends with */
     SD_STOPS,     /* ids that end what the model writes */
     SD_CHAT,      /* what stands before and after a user's words: places and lengths in SD_BYTES; empty: no chat */
+    SD_MARKS,     /* empty, or text is put into composed form first; a run of marks of one order: first << 8 | order */
+    SD_APART,     /* sorted: a character that is taken apart, place and number of its parts in SD_PARTS */
+    SD_PARTS,     /* characters */
+    SD_TOGETHER,  /* sorted: two characters that compose, and to what */
     SD_BYTES,     /* bytes: texts */
     SD_ARRAYS
 };
@@ -51,6 +55,13 @@ struct sd_ids {
     size_t n, room;
 };
 bool sd_add(struct sd_ids *ids, uint32_t id);
+
+/* The character at p, of n bytes that are some, and its length; SD_NONE, of 1 byte, for what is no UTF-8. */
+uint32_t sd_character(const unsigned char *p, size_t n, size_t *length);
+
+/* Whether text needs no composing; and its composed form, in memory that the caller frees, or NULL. */
+bool sd_composed(const struct sdllm_tokenizer *t, const unsigned char *p, size_t n);
+unsigned char *sd_compose(const struct sdllm_tokenizer *t, const unsigned char *p, size_t *n);
 
 /* How many bytes of n, which are some, are the first piece by a splitter. */
 size_t sd_piece(const struct sdllm_tokenizer *t, uint32_t splitter, uint32_t number, const unsigned char *p, size_t n);
