@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from sdllm.backends.c.runner import usual_threads
+from sdllm.compiler.generate import prompt_ids, text_facts
 
 from ..conftest import SMALL
 
@@ -65,6 +66,28 @@ def test_text_json_says_what_ends_a_text_and_what_frames_a_turn(in_c: Path) -> N
     facts = json.loads((in_c / "text.json").read_text())
     assert facts == {"stop": [1], "chat": ["<s>", "</s>"]}
     assert json.loads((in_c / "manifest.json").read_text())["backends"]["c"]["text"] is True
+
+
+@pytest.mark.parametrize(
+    ("template", "frame"),
+    [
+        ("{% for m in messages %}<s>{{ m.content }}</s>{% endfor %}", ["<s>", "</s>"]),
+        ("{% for m in messages %}{{ m.role }}: {{ m.content | trim }}\n{% endfor %}bot:", ["user: ", "\nbot:"]),
+        ("{% for m in messages %}{{ m.content | upper }}{% endfor %}", None),
+        ("{{ messages[0].content | length }}", None),
+        ("{{ raise_exception('no system turn') }}", None),
+        (None, None),
+    ],
+)
+def test_the_frame_of_a_turn_is_that_of_the_template(tiny: Path, template: str | None, frame: list[str] | None) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    tokenizer.chat_template = template
+    assert text_facts({"eos_token_id": [7, 3]}, tokenizer) == {"stop": [1, 3, 7], "chat": frame}
+    if frame:
+        ids = prompt_ids(tokenizer, "the cat", chat=True)
+        assert ids == tokenizer(frame[0] + "the cat" + frame[1], add_special_tokens=False)["input_ids"]
 
 
 def test_threads_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
