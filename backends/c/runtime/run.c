@@ -1,6 +1,7 @@
 /* Runs the model beside this file: run --prompt "Once upon a time". Text goes out as it is made; with --ids, ids do. */
 #define _DEFAULT_SOURCE
 #define _DARWIN_C_SOURCE
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,37 +220,57 @@ static int flag(const char *name, struct wishes *w) {
     return !strcmp(name, "--stats") && (w->stats = 1);
 }
 
-static int parse(int argc, char **argv, struct wishes *w) {
-    for (int i = 1; i < argc; i++) {
-        if (flag(argv[i], w)) continue;
-        const char *name = argv[i], *value = ++i < argc ? argv[i] : NULL;
-        if (!value) return 1;
-        if (!strcmp(name, "--prompt") || !strcmp(name, "--chat")) {
-            w->text = value;
-            w->frame = name[2] == 'c' ? SDLLM_CHAT : SDLLM_TEXT;
-        } else if (!strcmp(name, "--ids")) {
-            w->ids = value;
-        } else if (!strcmp(name, "--tokens")) {
-            w->tokens = atol(value);
-        } else if (!strcmp(name, "--temperature")) {
-            w->temperature = atof(value);
-        } else if (!strcmp(name, "--seed")) {
-            w->seed = strtoull(value, NULL, 10);
-        } else if (!strcmp(name, "--threads")) {
-            w->options.threads = atoi(value);
-        } else if (!strcmp(name, "--context")) {
-            w->options.context = atol(value);
-        } else if (!strcmp(name, "--isa")) {
-            w->options.isa = value;
-        } else if (!strcmp(name, "--weights")) {
-            w->weights = value;
-        } else if (!strcmp(name, "--tokenizer")) {
-            w->tokenizer = value;
-        } else {
-            return 1;
-        }
+/* A whole number, `least` at least; -1, when that has been said, for anything else. */
+static long whole(const char *name, const char *value, long least) {
+    char *end;
+    const long made = strtol(value, &end, 10);
+    if (end != value && !*end && made >= least) return made;
+    fprintf(stderr, "run: %s: '%s' is no whole number of %ld or more\n", name, value, least);
+    return -1;
+}
+
+/* Take one option with its value: 0, or 1 if there is no such option, or 2 if its value is wrong and that was said. */
+static int take(const char *name, const char *value, struct wishes *w) {
+    long number = 0;
+    if (!strcmp(name, "--prompt") || !strcmp(name, "--chat")) {
+        w->text = value;
+        w->frame = name[2] == 'c' ? SDLLM_CHAT : SDLLM_TEXT;
+    } else if (!strcmp(name, "--ids")) {
+        w->ids = value;
+    } else if (!strcmp(name, "--tokens")) {
+        w->tokens = number = whole(name, value, 1);
+    } else if (!strcmp(name, "--temperature")) {
+        w->temperature = atof(value);
+    } else if (!strcmp(name, "--seed")) {
+        number = whole(name, value, 0);
+        w->seed = (uint64_t)number;
+    } else if (!strcmp(name, "--threads")) {
+        number = whole(name, value, 1);
+        w->options.threads = number > INT_MAX ? INT_MAX : (int)number;
+    } else if (!strcmp(name, "--context")) {
+        w->options.context = number = whole(name, value, 1);
+    } else if (!strcmp(name, "--isa")) {
+        w->options.isa = value;
+    } else if (!strcmp(name, "--weights")) {
+        w->weights = value;
+    } else if (!strcmp(name, "--tokenizer")) {
+        w->tokenizer = value;
+    } else {
+        return 1;
     }
-    return !w->ids == !w->text;
+    return number < 0 ? 2 : 0;
+}
+
+static int parse(int argc, char **argv, struct wishes *w) {
+    int wrong = 0;
+    for (int i = 1; i < argc && !wrong; i++) {
+        if (flag(argv[i], w)) continue;
+        wrong = i + 1 < argc ? take(argv[i], argv[i + 1], w) : 1;
+        i++;
+    }
+    if (!wrong && !w->ids == !w->text) wrong = 1;
+    if (wrong == 1) fputs(usage, stderr);
+    return wrong;
 }
 
 /* SDLLM_THREADS, or the processors there are, but no more than 4: a small model gains nothing from more. */
@@ -292,10 +313,7 @@ static int run(const struct wishes *w, const struct sdllm_tokenizer *t, const ch
 int main(int argc, char **argv) {
     struct wishes w = {.tokens = 128};
     char weights[4096], tokenizer[4096], message[256];
-    if (parse(argc, argv, &w)) {
-        fputs(usage, stderr);
-        return 2;
-    }
+    if (parse(argc, argv, &w)) return 2;
     if (!w.options.threads) w.options.threads = usual_threads();
     if (!w.weights) w.weights = beside(argv[0], "weights.bin", weights);
     if (!w.tokenizer) w.tokenizer = beside(argv[0], "tokenizer.bin", tokenizer);

@@ -97,6 +97,8 @@ def test_a_full_context_ends_it(folder: Path) -> None:
         (["--ids", "1,2", "--context", "1"], "run: the prompt is longer than the context of 1 tokens\n"),
         (["--ids", "1", "--weights", "/nowhere"], "run: /nowhere: No such file or directory\n"),
         (["--prompt", "a", "--tokenizer", "/dev/null"], "run: /dev/null: is no tokenizer file of sdllm\n"),
+        (["--ids", "1", "--tokens", "x"], "run: --tokens: 'x' is no whole number of 1 or more\n"),
+        (["--ids", "1", "--context", "0"], "run: --context: '0' is no whole number of 1 or more\n"),
         (["--prompt", "a", "--threads", "1000"], "run: threads: 1 to 64, not 1000\n"),
     ],
 )

@@ -255,7 +255,6 @@ def _set(name: str, value: Any) -> Any:
         (lambda t: t.add_tokens([AddedToken("mask", lstrip=True)]), "its token mask has lstrip"),
         (_set("model", models.WordLevel({"a": 0}, "a")), "it is no byte-level BPE but WordLevel"),
     ],
-    ids=str,
 )
 def test_what_is_not_known_is_refused(change: Any, why: str, tmp_path: Path) -> None:
     assert written(changed(change), tmp_path) == {"text": False, "why": why}
