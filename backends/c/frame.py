@@ -52,10 +52,10 @@ static const struct sd_kept kept[] = {
 };
 
 static const struct sd_input inputs[] = {
-{% for name, role in inputs %}
-    { {{- name }}, {{ role -}} },
+{% for name, role, size, row in inputs %}
+    { {{- name }}, {{ role }}, {{ size }}, {{ row -}} },
 {% endfor %}
-    {NULL, SD_RAW},
+    {NULL, SD_RAW, 0, 0},
 };
 
 static const struct sd_output outputs[] = {

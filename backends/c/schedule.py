@@ -28,7 +28,7 @@ def natural(shape: tuple[Size, ...]) -> tuple[Size, ...]:
 
 
 def row_of(shape: tuple[Size, ...]) -> int:
-    """Elements for each new token of an output; 0 where it is not laid out token by token."""
+    """Elements for each new token of an input or output; 0 where it is not laid out token by token."""
     rest = shape[1:]
     return (
         prod(d for d in rest if isinstance(d, int))

@@ -9,7 +9,7 @@ from itertools import groupby
 
 import jinja2
 
-from ...ir import NOWHERE, Op, Spikes, print_op
+from ...ir import NOWHERE, Op, Spikes, Value, print_op
 from ...ir.types import planes
 from ..container import program_hash
 from ..counting import code_text, spiked_operand
@@ -39,8 +39,8 @@ def model_source(e: Emitter) -> str:
         tables=[key.replace("%s", name, 1) for key, name in e.tables.items()],
         sections=[(s.size, int(s.hot)) for s in e.sections.sections],
         kept=[kept(e, name) for name in e.states],
-        inputs=[(quoted(v.name), ROLES.get(v.name, "SD_RAW")) for v in program.inputs],
-        outputs=[(quoted(n), size_of(ctype(v.type)), row_of(dims(v.type))) for n, v in outputs],
+        inputs=[(quoted(v.name), ROLES.get(v.name, "SD_RAW"), *_by_token(v)) for v in program.inputs],
+        outputs=[(quoted(name), *_by_token(v)) for name, v in outputs],
         counted=counted,
         histogram=histogram,
         cells=cells,
@@ -56,6 +56,11 @@ def model_source(e: Emitter) -> str:
         scratch_context=e.scratch_context,
         layers=layers,
     )
+
+
+def _by_token(value: Value) -> tuple[int, int]:
+    """Bytes of an element, and elements of a token, or 0 where it is not laid out by token."""
+    return size_of(ctype(value.type)), row_of(dims(value.type))
 
 
 def kept(e: Emitter, name: str) -> tuple[int, int, int]:

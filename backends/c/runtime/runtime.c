@@ -380,7 +380,7 @@ static void run_chunk(struct sdllm *m, sd_int n, sd_int done, sd_int told, const
                    : input->role == SD_POSITIONS ? (const void *)(m->positions + done)
                    : input->role == SD_MASK      ? (const void *)m->state->mask
                                                  : (const void *)m->zeros;
-        if (inputs && inputs[i]) m->job.in[i] = inputs[i];
+        if (inputs && inputs[i]) m->job.in[i] = (const unsigned char *)inputs[i] + done * input->row * input->size;
     }
     for (int i = 0; i < p->n_outputs; i++) {
         m->job.out[i] = outputs && outputs[i]

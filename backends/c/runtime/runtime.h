@@ -32,6 +32,8 @@ enum sd_role { SD_RAW, SD_IDS, SD_POSITIONS, SD_MASK, SD_ZEROS };
 struct sd_input {
     const char *name;
     enum sd_role role;
+    int size; /* bytes of an element; row: elements of a token, or 0 where it is not laid out by token */
+    sd_int row;
 };
 
 /* An output: elements of `size` bytes; `row` of them for each new token, or 0 where it is not laid out by token. */
