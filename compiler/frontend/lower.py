@@ -81,4 +81,5 @@ def _meta(captured: Captured, causal: bool) -> Mapping[str, Any]:
     }
     if captured.rope_length is not None:
         meta["rope_length"] = captured.rope_length
+        meta["max_positions"] = max(meta["max_positions"] or 0, captured.rope_length)  # what it was fixed for, it takes
     return {key: value for key, value in meta.items() if value is not None}
