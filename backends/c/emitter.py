@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -132,6 +133,9 @@ class Emitter:
         size = size_of(kind)
         if ALL in shape or "t->P" in shape:
             return self._room_context(kind, shape, size)
+        if shape.count(NEW) > 1:  # without a past, as encoders are, the new tokens are all
+            last = len(shape) - 1 - shape[::-1].index(NEW)
+            return replace(self._room_context(kind, (*shape[:last], ALL, *shape[last + 1 :]), size), dims=shape)
         known = [d for d in shape if isinstance(d, int)]
         row = row or prod(known)
         row = -(-row * size // 64) * 64 // size
