@@ -20,12 +20,14 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ from table import write
 
 HERE = Path(__file__).parent
 SOURCE, BASE = "source, float32", "llama.cpp Q4_1"
+OWN = "own"
 SPINNING = [sys.executable, "-c", "while True: pass"]
 TIMEOUT = 120.0  # seconds of one measurement
 STREAMED = 1 << 28  # bytes a thread reads to measure the memory
@@ -78,32 +81,32 @@ class Entry:
         return found
 
 
-def ours(folder: Path, kernels: str, floats: str, out: Path) -> tuple[Entry, dict[str, Any]]:
-    """A compiled folder, emitted and built for these kernels; what is known of it."""
+def ours(folder: Path, kernels: str, options: dict[str, str], out: Path) -> tuple[Entry, dict[str, Any]]:
+    """A compiled folder, emitted for these kernels or as it was compiled, and built; what is known of it."""
     artifact = open_artifact(folder)
-    made = out / "emitted" / f"{folder.name}-{kernels}"
-    told = CBackend().emit(artifact.program, artifact.store, made, {"kernels": kernels, "floats": floats})
+    if kernels == OWN:
+        made, told = folder / "c", artifact.manifest["backends"]["c"]
+    else:
+        made = out / "emitted" / f"{folder.name}-{kernels}"
+        told = CBackend().emit(artifact.program, artifact.store, made, {"kernels": kernels, **options})
     library(made)
     entry = Entry(f"{folder.name}, {kernels}", "c", made, (made / "model.c", made / "weights.bin"))
     shares = entry.run("stats")
-    return entry, {"bytes": touched(artifact, told, shares, floats), "weights": told["weights_bytes"], "silent": shares}
+    read = touched(artifact, told, shares, (made / "model.c").read_text())
+    return entry, {"bytes": read, "weights": told["weights_bytes"], "nonzero": shares}
 
 
-def touched(artifact: Artifact, told: dict[str, Any], shares: dict[str, float], floats: str) -> float:
-    """Bytes of weights that one token reads: all there are, but for tables that are looked up in and, where kernels go
-    by events, the rows of inputs that are silent."""
-    program, size = artifact.program, float(told["weights_bytes"])
-    for name, weight in program.weights.items():
-        if {op.name for op in program.weight_users()[name]} == {"nn.embed"}:
-            size -= np.prod(weight.type.shape) * (2 if floats == "f16" else 4)
-    linears = iter([op for op in program.ops if op.name == "spike.linear"])
+def touched(artifact: Artifact, told: dict[str, Any], shares: dict[str, float], text: str) -> float:
+    """Bytes of weights that one token reads: all but tables that are looked up in and, where kernels go by events, the
+    rows of inputs that are silent. model.c says which sections are read for every token."""
+    size = float(sum(map(int, re.findall(r"^    \{(\d+), 1\},$", text, re.MULTILINE))))
+    linears = iter([op for op in artifact.program.ops if op.name == "spike.linear"])
     for group in told["linears"]:
-        for _ in range(group["matrices"]):
-            op = next(linears)
-            of = program.weights[op.weights[0]].type
-            if group["kernel"] != "dense":
-                row = of.shape[0] * (0.5 if of.bits <= 4 else 1.0)
-                size -= row * of.shape[1] * (1.0 - shares[op.result.name])
+        for op in islice(linears, group["matrices"]):
+            out, width = artifact.program.weights[op.weights[0]].type.shape
+            each = 0.5 if artifact.program.weights[op.weights[0]].type.bits <= 4 else 1.0
+            silent = 0.0 if group["kernel"] == "dense" else 1.0 - shares[op.result.name]
+            size -= out * width * each * silent
     return size
 
 
@@ -221,8 +224,15 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="compiled folders")
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--kernels", nargs="+", default=["dense", "event", "add"], help="to emit each folder for")
-    parser.add_argument("--floats", default="f16", help="how our float matrices are stored (default f16)")
+    parser.add_argument(
+        "--kernels",
+        nargs="+",
+        default=["dense", "event", "add"],
+        help="to emit each folder for; own: as it was compiled",
+    )
+    parser.add_argument(
+        "--option", nargs="*", default=["floats=f16"], help="other options of the backend (default floats=f16)"
+    )
     parser.add_argument("--model", type=Path, help="the source, a .gguf file")
     parser.add_argument("--peers", type=Path, help="the folder that benchmarks/peers.py made")
     parser.add_argument("--text", type=Path, help="text whose perplexity stands in the table")
@@ -240,7 +250,11 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
-    made = [ours(folder, k, args.floats, args.out) for folder in args.folders for k in args.kernels]
+    options = dict(option.split("=", 1) for option in args.option)
+    made = []
+    for folder, kernels in product(args.folders, args.kernels):
+        with reporting():
+            made.append(ours(folder, kernels, options, args.out))
     found = [e for e, _ in made] + list(peers(args.model, args.peers))
     entries = [e for e in found if not args.only or any(word in e.name for word in args.only)]
     about = {e.name: facts for e, facts in made}
