@@ -46,7 +46,7 @@ def _product(e: Emitter, op: Op) -> int:
 
 def _counting(*lines: str) -> list[str]:
     """One thread counts, if any."""
-    return ["if (t->m->stats && sd_once(t)) {", *(f"    {line}" for line in lines), "    sd_done(t);", "}"]
+    return ["if (t->stats && sd_once(t)) {", *(f"    {line}" for line in lines), "    sd_done(t);", "}"]
 
 
 def count_linear(e: Emitter, op: Op, n: View, shift: View | None = None) -> list[str]:

@@ -71,7 +71,7 @@ void sd_clock(struct sd_thread *t, enum sd_kind kind) {
 void sd_count(struct sd_thread *t, int product, const void *n, int size, sd_int rows, sd_int stride,
               const sd_int *starts, const int32_t *shift, sd_int shift_stride, sd_int fan_out) {
     struct sdllm *m = t->m;
-    if (!m->stats) return;
+    if (!t->stats) return;
     const struct sd_counted *c = m->program->counted + product;
     for (int s = 0; s < c->segments; s++) {
         uint64_t *histogram = m->histogram + c->histogram[s], *weighted = m->weighted + c->histogram[s];
@@ -91,7 +91,7 @@ void sd_count(struct sd_thread *t, int product, const void *n, int size, sd_int 
 
 void sd_cost(struct sd_thread *t, int product, sd_int cells, sd_int macs) {
     struct sdllm *m = t->m;
-    if (!m->stats) return;
+    if (!t->stats) return;
     const struct sd_counted *c = m->program->counted + product;
     for (int s = 0; s < c->segments; s++) m->cells[c->first_cell + s] += (uint64_t)cells;
     m->macs[product] += (uint64_t)macs;
@@ -226,6 +226,7 @@ static void take(void *user, int index) {
     t->T = t->P + t->S;
     t->from = m->job.from;
     t->step = m->job.step;
+    t->stats = m->job.stats;
     t->state = m->job.state;
     memcpy((void *)t->in, (const void *)m->job.in, (size_t)p->n_inputs * sizeof *t->in);
     memcpy((void *)t->out, (const void *)m->job.out, (size_t)p->n_outputs * sizeof *t->out);
@@ -390,6 +391,7 @@ static void run_chunk(struct sdllm *m, sd_int n, sd_int done, sd_int told, const
     m->job.S = n;
     m->job.P = m->state->past;
     m->job.step = m->thread[0].step;
+    m->job.stats = m->stats;
     m->job.state = m->state;
     if (m->profile) m->thread[0].clock = seconds();
     if (m->pool) {

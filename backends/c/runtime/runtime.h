@@ -93,6 +93,7 @@ enum sd_kind { SD_REST, SD_LINEAR, SD_ATTENTION, SD_HEAD, SD_KINDS };
 struct sd_job {
     sd_int S, P, from;
     uint32_t step;
+    bool stats;
     struct sdllm_state *state;
     const void **in;
     void **out;
@@ -102,6 +103,7 @@ struct sd_thread {
     struct sdllm *m;
     int index, threads;
     bool alone;        /* the thread does all items of a step, and no other thread is at that step */
+    bool stats;        /* whether the call is counted, which takes steps of its own */
     uint32_t step;     /* steps of all calls so far */
     sd_int S, P, T, C; /* new, past, all tokens; context */
     sd_int from;       /* first new token whose outputs are wanted */
