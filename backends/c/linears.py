@@ -16,13 +16,14 @@ from .emitter import Emitter, quoted
 from .fuse import LinearGroup
 from .pack import (
     by_block,
+    by_line,
     cells,
     dense_codes,
     dense_size,
     event_codes,
-    event_stride,
     flags,
     interleaved,
+    lined,
     padded,
     plane_sums,
     unsigned,
@@ -32,16 +33,19 @@ from .views import NEW, View, call
 
 Array = NDArray[Any]
 
-# Counts that the dense kernel takes: two bytes, n = low + 256·high.
-MOST_DENSE = 2**15 - 129
+# Counts of two signed bytes, n = low + 256·high: what the dense kernel takes, and the quick event kernel.
+MOST_SPLIT = 2**15 - 129
 
 
 def _kernel(e: Emitter, of: Spikes) -> str:
     wanted = e.options.kernels
     if wanted == "add":
         return "SD_ADDED"
-    fits = all(s.code.lo >= -MOST_DENSE and s.code.hi <= MOST_DENSE for s in of.segments)
-    return "SD_DENSE" if wanted != "event" and fits else "SD_EVENT"
+    return "SD_DENSE" if wanted != "event" and _fits(of) else "SD_EVENT"
+
+
+def _fits(of: Spikes) -> bool:
+    return all(s.code.lo >= -MOST_SPLIT and s.code.hi <= MOST_SPLIT for s in of.segments)
 
 
 class _Packing:
@@ -63,6 +67,8 @@ class _Packing:
         self.cells = cells(spikes.starts, of, self.nibbles, widths)
         self.planes = planes(spikes.starts, of)
         self.out = sum(padded(w.type.shape[0]) for w in self.weights)
+        usual = isinstance(of, RowWeight) and self.nibbles and len(self.planes) == 1 and _fits(spikes)
+        self.plain = usual and all(c.stop - c.start == 32 for c in self.cells)
         self.key = (*(w.sha256 for w in self.weights), kernel, spikes.starts, group.gated is not None)
 
     def _rows(self, part: str, dtype: Any = None) -> Array:
@@ -74,7 +80,7 @@ class _Packing:
         size = (
             dense_size(self.out, self.cells, self.nibbles)
             if self.dense
-            else self.of.shape[1] * event_stride(self.out, self.nibbles)
+            else self.of.shape[1] * lined(self.out, self.nibbles) // (2 if self.nibbles else 1)
         )
 
         def make() -> Array:
@@ -87,11 +93,11 @@ class _Packing:
 
     def _spread(self, part: str, groups: Sequence[int], dtype: str) -> int:
         """A part with one column for each of these groups, by block for the dense kernel, by column for the others."""
-        size = self.out * len(groups) * np.dtype(dtype).itemsize
+        size = (self.out if self.dense else lined(self.out)) * len(groups) * np.dtype(dtype).itemsize
 
         def make() -> Array:
             values = self._rows(part, dtype)[:, list(groups)]
-            return by_block(values) if self.dense else values.T
+            return by_block(values) if self.dense else by_line(values)
 
         return self.e.sections.add((*self.key, part), size, make)
 
@@ -112,9 +118,10 @@ class _Packing:
             of = self.of
             whole = interleaved([integers(of, self.e.store.get(w)) for w in self.weights], self.group.gated is not None)
             values = plane_sums(whole, [p.start for p in self.planes]).astype("<i4")
-            return by_block(values) if self.dense else values.T
+            return by_block(values) if self.dense else by_line(values)
 
-        return self.e.sections.add((*self.key, "sums"), 4 * self.out * len(self.planes), make)
+        size = 4 * (self.out if self.dense else lined(self.out)) * len(self.planes)
+        return self.e.sections.add((*self.key, "sums"), size, make)
 
     def flags(self) -> str:
         """What each step of each segment's train asks of the membrane."""
@@ -130,6 +137,9 @@ def _scratch(p: _Packing, rows: int) -> int:
     sums = -(-rows * len(p.cells) * 4 // 64) * 64
     if p.dense:
         return sums + 2 * rows * sum(c.padded for c in p.cells) + rows * len(p.cells) + 64
+    if p.kernel == "SD_EVENT" and p.plain:
+        events = 2 * p.of.shape[1] + 16 * len(p.cells) + 36
+        return rows * (48 + 5 * events + 68 * len(p.cells) + 4 + 64) + 64
     events = 8 * p.of.shape[1]
     if p.kernel == "SD_ADDED":
         most = 0
@@ -162,13 +172,11 @@ def linear_group(e: Emitter, group: LinearGroup) -> None:
     code = e.codes(p.spikes.segments) if kernel == "SD_ADDED" else "NULL"
     flag = p.flags() if kernel == "SD_ADDED" else "NULL"
     ragged = any(c.stop - c.start != c.padded or c.at != c.start for c in p.cells)
-    stride = 0 if p.dense else event_stride(p.out, p.nibbles)
     whole = sum(c.padded for c in p.cells)
     rows, gated = isinstance(p.of, RowWeight), group.gated is not None
     sums = p.sums() if z is not None and not centred else -1
-    plain = rows and p.nibbles and sums < 0 and len(p.planes) == 1 and all(c.stop - c.start == 32 for c in p.cells)
-    flags_text = ", ".join(str(f).lower() for f in (rows, gated, ragged, plain))
-    sizes = f"{n.size}, {p.of.shape[1]}, {whole}, {p.out}, {stride}, {0 if rows else p.of.range[0]}"
+    flags_text = ", ".join(str(f).lower() for f in (rows, gated, ragged, p.plain and sums < 0))
+    sizes = f"{n.size}, {p.of.shape[1]}, {whole}, {p.out}, {0 if rows else p.of.range[0]}"
     shape = f"{len(p.cells)}, {len(p.planes)}, {len(p.spikes.segments)}, {e.cells(p.cells)}"
     sections = f"{p.codes()}, {steps}, {offsets}, {scales}, {minima}, {bias}, {sums}"
     body = (

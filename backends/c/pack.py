@@ -17,7 +17,7 @@ from ...ir.types import planes
 Array = NDArray[Any]
 Linear = GridWeight | RowWeight
 
-BLOCK, TILE, LINE = 16, 64, 64
+BLOCK, TILE, LINE = 16, 64, 64  # outputs, outputs, bytes
 _SUMS = 2**15 - 1  # what the add kernel's 16-bit sums hold
 
 
@@ -96,20 +96,24 @@ def dense_size(out: int, runs: Sequence[Cell], nibbles: bool) -> int:
     return out * sum(run.padded for run in runs) // (2 if nibbles else 1)
 
 
-def event_stride(out: int, nibbles: bool) -> int:
-    """Bytes from one input's row to the next: an odd number of lines, so that rows do not share their cache sets."""
-    lines = -(-out // TILE) * (TILE // 2 if nibbles else TILE)
-    return (-(-lines // LINE) | 1) * LINE
-
-
 def event_codes(codes: Array, nibbles: bool) -> Array:
-    """u8 [out, in] to rows of tiles: [in, stride]."""
-    out, width = codes.shape
-    tiles = rows_to(codes, -(-out // TILE) * TILE).T.reshape(width, -1, TILE)
+    """u8 [out, in] to lines of 64 bytes: [64 outputs (nibbles: 128), in, 64]."""
+    width = codes.shape[1]
+    whole = rows_to(codes, lined(codes.shape[0], nibbles)).T
     if nibbles:
-        tiles = tiles[:, :, : TILE // 2] | tiles[:, :, TILE // 2 :] << 4
-    flat = tiles.reshape(width, -1)
-    return np.pad(flat, ((0, 0), (0, event_stride(out, nibbles) - flat.shape[1])))
+        halves = whole.reshape(width, -1, 2, TILE // 2)
+        whole = halves[:, :, 0] | halves[:, :, 1] << 4
+    return whole.reshape(width, -1, LINE).transpose(1, 0, 2)
+
+
+def lined(out: int, nibbles: bool = True) -> int:
+    """Outputs in whole lines of the event layout."""
+    return -(-out // (LINE * (1 + nibbles))) * LINE * (1 + nibbles)
+
+
+def by_line(a: Array) -> Array:
+    """[out, n] to [lines, n, 128]."""
+    return rows_to(a, lined(a.shape[0])).reshape(-1, 2 * LINE, a.shape[1]).transpose(0, 2, 1)
 
 
 def by_block(a: Array) -> Array:

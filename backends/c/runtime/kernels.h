@@ -57,7 +57,9 @@ enum { SD_DOUBLE = 63, SD_RAMP = 64, SD_WIDEN = 128, SD_CLEAR = 256 };
  * On a grid, each plane has scales (and minima), float16; in rows on one scale, each cell has steps and offsets.
  *
  * DENSE: blocks of 16 outputs; a line of 64 bytes has 4 inputs (of nibbles: 8) of each.
- * EVENT, ADDED: a row of `stride` bytes for each input, in tiles of 64 outputs. Nibbles: low 32 outputs, high 32.
+ * EVENT, ADDED: by lines of 64 bytes, one for each input: 64 outputs, or of nibbles 128, which are two tiles: low halves
+ * of 32 bytes are 32 outputs, high halves the next 32. Scales, steps and so on: for each 128 outputs, plane by plane or
+ * cell by cell.
  */
 struct sd_linear {
     int kernel, bytes; /* bytes: 1 where a code takes a byte, 0 for nibbles */
@@ -65,7 +67,7 @@ struct sd_linear {
     bool plain; /* nibbles in rows on one scale, cells of 32 inputs, one plane, no zero points: the short way */
     int act;           /* of the outputs; where gated, of every other block, which then multiplies the next */
     int count_size;    /* bytes of a count */
-    sd_int in, padded, out, stride;
+    sd_int in, padded, out;
     int32_t base;
     int n_cells, n_planes, n_segments;
     const struct sd_cell *cells;

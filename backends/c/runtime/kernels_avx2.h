@@ -243,6 +243,21 @@ SD(row_cell)(const int tokens, const unsigned char *codes, const uint8_t *steps,
     SD(row_half)(tokens, 1, codes, _mm_srli_si128(step, 8), SD(at)(offsets, 16), low, high, stride, sums, apart, total);
 }
 
+/* For ops_gather_x86.h. Steps and offsets come in its order: whole, and the first or last 8 of each 16. */
+#define SD_M(name) _mm256_##name
+typedef __m256i SD(reg);
+
+static inline __attribute__((always_inline)) __m256i SD(read)(const void *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+static inline __attribute__((always_inline)) __m256i SD(row_steps)(const uint8_t *p) { return SD(read)(p); }
+
+static inline __attribute__((always_inline)) __m256i SD(row_offsets)(const int16_t *p, int last) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(SD(at)(p + 8 * last, 0)), SD(at)(p + 16 + 8 * last, 0), 1);
+}
+
+#define SD_GATHER "ops_gather_x86.h"
 #include "table.h"
 
 #if defined(__clang__)
@@ -256,3 +271,4 @@ SD(row_cell)(const int tokens, const unsigned char *codes, const uint8_t *steps,
 #undef SD_OWN_ATTENTION
 #undef SD_LOAD_F16
 #undef SD_LOAD_S8
+#undef SD_M

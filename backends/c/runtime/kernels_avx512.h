@@ -119,6 +119,24 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
     for (int k = 0; k < tokens; k++) _mm512_storeu_si512((void *)(sums + k), _mm512_add_epi32(a[k], b[k]));
 }
 
+/* For ops_gather_x86.h. Steps and offsets come in its order: of a line's first half and its second, whole, and the first
+ * or last 8 of each 16. */
+#define SD_M(name) _mm512_##name
+typedef __m512i SD(reg);
+
+static inline __attribute__((always_inline)) __m512i SD(read)(const void *p) { return _mm512_loadu_si512(p); }
+
+static inline __attribute__((always_inline)) __m512i SD(row_steps)(const uint8_t *p) {
+    const __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(first), _mm256_loadu_si256((const __m256i *)(const void *)(p + 64)), 1);
+}
+
+static inline __attribute__((always_inline)) __m512i SD(row_offsets)(const int16_t *p, int last) {
+    const __m512i first = SD(read)(p), second = SD(read)(p + 64);
+    return last ? _mm512_shuffle_i32x4(first, second, 0xdd) : _mm512_shuffle_i32x4(first, second, 0x88);
+}
+
+#define SD_GATHER "ops_gather_x86.h"
 #include "table.h"
 
 #if defined(__clang__)
@@ -130,3 +148,4 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
 #undef SD_NATIVE
 #undef SD_LOAD_F16
 #undef SD_LOAD_S8
+#undef SD_M

@@ -69,6 +69,7 @@ static inline __attribute__((always_inline)) void SD(dot)(const int tokens, cons
     }
 }
 
+#define SD_GATHER "ops_gather.h"
 #include "table.h"
 
 #undef SD_ISA

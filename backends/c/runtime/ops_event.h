@@ -1,7 +1,7 @@
 /* Event kernels: only inputs that spike are read, column by column. Included once for each instruction set.
  *
- * Codes lie by input: a row of all outputs for each, in tiles of 64 (nibbles: 32 bytes, outputs 0-31 in the low halves
- * and 32-63 in the high ones; bytes: 64). A tile takes the columns of one cell's events, then its sums are read out.
+ * Codes lie by input, in tiles of 64 outputs (nibbles: 32 bytes, outputs 0-31 in the low halves and 32-63 in the high
+ * ones; bytes: 64). A tile takes the columns of one cell's events, then its sums are read out.
  *
  * In functions named accumulate_ nothing is multiplied: they add, subtract and double. Tests look at their machine
  * code.
@@ -116,6 +116,12 @@ static __attribute__((noinline)) void SD(accumulate_bytes)(const unsigned char *
     for (int part = 0; part < SD(PARTS); part++, tile += SD(WIDE), m += SD(WIDE)) SD(play)(1, tile, e, m);
 }
 
+/* Where a tile of the first input begins. */
+static inline const unsigned char *SD(tile)(const struct sd_thread *t, const struct sd_linear *l, sd_int tile) {
+    const unsigned char *codes = t->w[l->codes];
+    return codes + (l->bytes ? tile * l->in * 64 : tile / 2 * l->in * 64 + tile % 2 * 32);
+}
+
 /* Spikes of counts n[start … stop) in order of step, negative ones after positive ones. */
 static void SD(sort)(const struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c, sd_int token,
                      const struct sd_cell *cell, uint32_t *first, uint32_t *column) {
@@ -132,7 +138,7 @@ static void SD(sort)(const struct sd_thread *t, const struct sd_linear *l, const
     for (sd_int i = cell->start; i < cell->stop; i++) {
         const int32_t n = SD(count_at)(c->n, l->count_size, token * c->n_stride + i);
         for (uint32_t j = index[n - code->low]; j < index[n - code->low + 1]; j++) {
-            column[first[items[j] + 1]++] = (uint32_t)(i * l->stride);
+            column[first[items[j] + 1]++] = (uint32_t)(i * 64);
         }
     }
 }
@@ -152,8 +158,9 @@ static void SD(read_tile)(const struct sd_thread *t, const struct sd_linear *l, 
     const sd_int end = tile * 64 + 64 < l->out ? tile * 64 + 64 : l->out;
     for (sd_int o = tile * 64; o < end; o += 16) {
         const v16u sums = SD_AT(v16u_at, m + (o - tile * 64));
-        SD(read_cell)(t, l, c, cell, token, cell * l->out + o, l->cells[cell].plane * l->out + o, sum, &sums,
-                      r + token * (l->out / 16) + o / 16, seen, o);
+        SD(read_cell)(t, l, c, cell, token, (o / 128 * l->n_cells + cell) * 128 + o % 128,
+                      (o / 128 * l->n_planes + l->cells[cell].plane) * 128 + o % 128, sum, &sums, r + token * (l->out / 16) + o / 16, seen,
+                      o);
     }
 }
 
@@ -175,8 +182,6 @@ static __attribute__((noinline)) void SD(added)(struct sd_thread *t, const struc
     uint32_t m[64];
     const int32_t *sums = SD(count_sums)(t, l, c);
     struct SD(reading) *r = SD(readings)(t, l, &rest);
-    const unsigned char *codes = t->w[l->codes];
-    const sd_int tile_bytes = l->bytes ? 64 : 32;
     for (int i = 0; i < l->n_cells; i++) {
         const struct sd_cell *cell = l->cells + i;
         const struct sd_trains *code = l->trains[cell->segment];
@@ -188,9 +193,9 @@ static __attribute__((noinline)) void SD(added)(struct sd_thread *t, const struc
             const struct SD(events) e = {column, first, flags, code->steps};
             for (sd_int tile = begin; tile < end; tile++) {
                 if (l->bytes) {
-                    SD(accumulate_bytes)(codes + tile * tile_bytes, &e, m);
+                    SD(accumulate_bytes)(SD(tile)(t, l, tile), &e, m);
                 } else {
-                    SD(accumulate_nibbles)(codes + tile * tile_bytes, &e, m);
+                    SD(accumulate_nibbles)(SD(tile)(t, l, tile), &e, m);
                 }
                 SD(read_tile)(t, l, c, i, s, tile, sums[s * l->n_cells + i], m, r, seen);
             }
@@ -243,8 +248,6 @@ static __attribute__((noinline)) void SD(event)(struct sd_thread *t, const struc
     uint32_t m[64];
     const int32_t *sums = SD(count_sums)(t, l, c);
     struct SD(reading) *r = SD(readings)(t, l, &rest);
-    const unsigned char *codes = t->w[l->codes];
-    const sd_int tile_bytes = l->bytes ? 64 : 32;
     uint32_t *column = (uint32_t *)(void *)rest;
     int32_t *counts = (int32_t *)(void *)(column + l->in);
     for (int i = 0; i < l->n_cells; i++) {
@@ -256,11 +259,11 @@ static __attribute__((noinline)) void SD(event)(struct sd_thread *t, const struc
                 const int32_t n = SD(count_at)(c->n, l->count_size, s * c->n_stride + j);
                 if (n == 0) continue;
                 const sd_int at = !l->bytes && n >= -128 && n < 128 ? narrow++ : --wide;
-                column[at] = (uint32_t)(j * l->stride);
+                column[at] = (uint32_t)(j * 64);
                 counts[at] = n;
             }
             for (sd_int tile = begin; tile < end; tile++) {
-                const unsigned char *at = codes + tile * tile_bytes;
+                const unsigned char *at = SD(tile)(t, l, tile);
                 SD(events_narrow)(at, column, counts, narrow, m);
                 if (wide < l->in) SD(events_wide)(l->bytes, at, column + wide, counts + wide, l->in - wide, m);
                 SD(read_tile)(t, l, c, i, s, tile, sums[s * l->n_cells + i], m, r, seen);

@@ -2,11 +2,16 @@
 #include "ops_readout.h"
 #include "ops_dense.h"
 #include "ops_event.h"
+#include "ops_rows.h"
 
 static void SD(linear)(struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c) {
     int32_t *seen = sd_seen(t, t->S * l->n_planes * l->out);
     if (l->kernel == SD_DENSE) {
         SD(dense)(t, l, c, seen);
+        return;
+    }
+    if (l->kernel == SD_EVENT && l->plain) {
+        SD(event_rows)(t, l, c, seen);
         return;
     }
     /* Few large parts: events are sorted anew for each. */
@@ -38,3 +43,4 @@ static const struct sd_kernels SD(table) = {
 };
 
 #undef SD_NAME
+#undef SD_GATHER

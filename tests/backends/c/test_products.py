@@ -9,7 +9,21 @@ import numpy as np
 import pytest
 import torch
 from sdllm.backends.c.runner import CRunner
-from sdllm.ir import CSD, Bits, Builder, Code, GridWeight, Loc, Program, RowWeight, Segment, Spikes, Store, Tensor
+from sdllm.ir import (
+    CSD,
+    Bits,
+    Builder,
+    Code,
+    DigitRamp,
+    GridWeight,
+    Loc,
+    Program,
+    RowWeight,
+    Segment,
+    Spikes,
+    Store,
+    Tensor,
+)
 from sdllm.ir.interpreter import Interpreter
 
 from ...ir.samples import random_value, random_weight
@@ -18,6 +32,7 @@ from ..test_products import SIGNED, UNSIGNED
 from .common import emit, isas
 
 WIDTH, OUT, TOKENS = 70, 37, 5
+QUICK = 96  # inputs in whole groups of 32: what dense and event have a quick way for
 WEIGHTS: list[GridWeight | RowWeight] = [
     GridWeight(8, WIDTH, False, (OUT, WIDTH)),
     GridWeight(4, 32, False, (OUT, WIDTH)),
@@ -44,17 +59,19 @@ CODES: dict[str, Segments] = {
 }
 
 
-def products(segments: Segments, *, centred: bool) -> tuple[Program, Store]:
+def products(
+    segments: Segments, weights: list[GridWeight | RowWeight] = WEIGHTS, *, centred: bool = False
+) -> tuple[Program, Store]:
     """Counts through a linear layer of each kind, some with a bias."""
     b, store = Builder(), Store()
     b.input("ids", Tensor("i64", ("B", "S")))
-    n = b.input("n", Spikes(segments, ("B", "S", WIDTH)))
+    n = b.input("n", Spikes(segments, ("B", "S", weights[0].shape[1])))
     v = b.input("v", Tensor("f32", ("B", "S", len(segments))))
     z = b.input("z", Tensor("i32", ("B", "S", len(segments))))
     outputs = {}
-    for i, of in enumerate(WEIGHTS):
+    for i, of in enumerate(weights):
         weight = b.weight(store.put(f"w{i}", of, random_weight(of, i)))
-        bias = [b.weight(store.put_float(f"b{i}", np.linspace(-1, 1, OUT)))] if i % 2 else []
+        bias = [b.weight(store.put_float(f"b{i}", np.linspace(-1, 1, of.shape[0])))] if i % 2 else []
         m = b.one("spike.linear", n, weights=[weight], loc=Loc(f"model.layers.{i}.proj"))
         zero = [z] if centred else []
         m = b.one("spike.center", m, z, weights=[weight]) if centred else m
@@ -78,20 +95,15 @@ def membranes(program: Program, store: Store, inputs: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("centred", [False, True], ids=["plain", "centred"])
-@pytest.mark.parametrize("name", CODES)
-def test_linear(name: str, centred: bool, tmp_path: Path) -> None:
-    program, store = products(CODES[name], centred=centred)
-    rng = np.random.default_rng(7)
-    inputs = {v.name: random_value(v.type, rng, {"B": 1, "S": TOKENS, "P": 0}) for v in program.inputs}
-    inputs["n"] *= torch.from_numpy(rng.random(inputs["n"].shape) < 0.6)
+def agree(program: Program, store: Store, inputs: Any, folder: Path) -> None:
+    """Every kernel on every instruction set has the reference's membranes and counts, and all have the same floats."""
     want, counts = refer(program, store, inputs)
     integers = membranes(program, store, inputs)
     floats: list[dict[str, Any]] = []
     for kernel in KERNELS:
-        folder = emit(program, store, tmp_path / kernel, kernels=kernel)
-        for isa in isas(folder):
-            runner = CRunner(folder, isa=isa)
+        emit(program, store, folder / kernel, kernels=kernel)
+        for isa in isas(folder / kernel):
+            runner = CRunner(folder / kernel, isa=isa)
             seen: dict[str, Any] = {}
             keep = runner.trace(seen.__setitem__)
             got = runner.forward({k: v.numpy() for k, v in inputs.items()})
@@ -99,39 +111,60 @@ def test_linear(name: str, centred: bool, tmp_path: Path) -> None:
             assert seen.keys() == integers.keys()
             for m, expected in integers.items():
                 np.testing.assert_array_equal(
-                    seen[m].reshape(TOKENS, -1, seen[m].shape[1])[..., :OUT], expected, err_msg=f"{kernel} {isa} {m}"
+                    seen[m].reshape(TOKENS, -1, seen[m].shape[1])[..., : expected.shape[-1]],
+                    expected,
+                    err_msg=f"{kernel} {isa} {m}",
                 )
             for y, values in want.items():
                 np.testing.assert_allclose(got[y], values, rtol=2e-5, atol=2e-5 * np.abs(values).max(), err_msg=y)
             assert list(runner.stats().counts) == counts
-            floats.append(got)
+            # What is not watched may go a shorter way.
+            floats += [got, CRunner(folder / kernel, isa=isa).forward({k: v.numpy() for k, v in inputs.items()})]
     for other in floats[1:]:
         for y in want:
             np.testing.assert_array_equal(other[y], floats[0][y])
 
 
-@pytest.mark.parametrize("code", [Bits(4), SIGNED[0], SIGNED[-1], CSD(7), CSD(12), CSD(14)], ids=str)
-def test_rows_of_whole_groups_take_a_shorter_way_to_the_same_floats(code: Code, tmp_path: Path) -> None:
-    width, of = 96, RowWeight(4, 32, (OUT, 96))
-    b, store = Builder(), Store()
-    b.input("ids", Tensor("i64", ("B", "S")))
-    n = b.input("n", Spikes((Segment(0, width, code),), ("B", "S", width)))
-    v = b.input("v", Tensor("f32", ("B", "S", 1)))
-    weight = b.weight(store.put("w", of, random_weight(of, 3)))
-    m = b.one("spike.linear", n, weights=[weight], loc=Loc("model.layers.0.proj"))
-    program = b.program({"y": b.one("spike.read_out", m, v, weights=[weight])})
-    rng = np.random.default_rng(11)
-    inputs = {x.name: random_value(x.type, rng, {"B": 1, "S": TOKENS, "P": 0}).numpy() for x in program.inputs}
-    inputs["n"][0, :3, :32] = code.hi  # sums of counts as large as they get
-    inputs["n"][0, 3:] = np.clip(inputs["n"][0, 3:], -100, 100)
-    found = []
-    for kernel in KERNELS:
-        folder = emit(program, store, tmp_path / kernel, kernels=kernel)
-        for isa in isas(folder):
-            runner = CRunner(folder, isa=isa)
-            found.append(runner.forward(inputs)["y"])
-            keep = runner.trace(lambda *_: None)  # what is watched goes the long way
-            found.append(runner.forward(inputs)["y"])
-            del keep
-    for other in found[1:]:
-        np.testing.assert_array_equal(other, found[0])
+@pytest.mark.parametrize("centred", [False, True], ids=["plain", "centred"])
+@pytest.mark.parametrize("name", CODES)
+def test_linear(name: str, centred: bool, tmp_path: Path) -> None:
+    program, store = products(CODES[name], centred=centred)
+    rng = np.random.default_rng(7)
+    inputs = {v.name: random_value(v.type, rng, {"B": 1, "S": TOKENS, "P": 0}) for v in program.inputs}
+    inputs["n"] *= torch.from_numpy(rng.random(inputs["n"].shape) < 0.6)
+    agree(program, store, inputs, tmp_path)
+
+
+# How large counts are, from silent to all at the end of their range; and one that a byte holds.
+SIZES = {
+    "few": (0.1, 3),
+    "usual": (0.8, 8),
+    "full chunks": (1.0, 127),
+    "beyond a byte": (0.9, 682),
+    "rarely beyond a byte": (0.9, 30),
+    "all at the end": (1.0, 0),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("code", [Bits(4), CSD(7), CSD(14), DigitRamp(6, 4, 10)], ids=str)
+def test_the_quick_ways(code: Code, name: str, tmp_path: Path) -> None:
+    """Rows of nibbles in groups of 32: outputs in whole lines of codes, in half ones, and in less."""
+    weights: list[GridWeight | RowWeight] = [
+        RowWeight(bits, 32, (out, QUICK)) for bits, out in ((4, OUT), (3, 64), (2, 128), (1, 200))
+    ]
+    program, store = products((Segment(0, QUICK, code),), weights)
+    rng = np.random.default_rng(9)
+    inputs = {v.name: random_value(v.type, rng, {"B": 1, "S": TOKENS, "P": 0}) for v in program.inputs}
+    share, size = SIZES[name]
+    n = rng.integers(-size, size + 1, inputs["n"].shape) if size else np.full(inputs["n"].shape, code.hi)
+    if name.startswith("rarely"):
+        n[..., ::31] = [[code.lo, code.hi, 300, -128]]
+    n[:, 1] = np.sign(n[:, 1]) * size  # one sign
+    n[:, 2] = 0
+    n[:, 3, 32:64] = 0  # a silent cell
+    n *= rng.random(n.shape) < share
+    inputs["n"] = torch.from_numpy(np.clip(n, code.lo, code.hi).astype(np.int32))
+    agree(program, store, inputs, tmp_path)
+    text = (tmp_path / "event" / "model.c").read_text()
+    assert "{SD_EVENT, 0, true, false, false, true," in text or "{SD_EVENT, 0, true, false, true, true," in text
