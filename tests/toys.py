@@ -36,6 +36,7 @@ class Toy:
     minimum: bool = False
     seed: int = 0
     vocabulary: int = VOCABULARY
+    folded: bool = False  # spiked values have a scale a token, folded into the probabilities
 
     def __post_init__(self) -> None:
         self.builder = Builder()
@@ -99,15 +100,23 @@ class Toy:
         """The same with spikes for keys and values, and spikes in the cache; V has a static scale, K one a token."""
         b, code = self.builder, Ternary(7)
         kn, ks = b.op("spike.encode", k, code=code)
-        vn, _ = b.op("spike.encode", v, code=code, threshold="static", factor=0.25)
+        rule: dict[str, Any] = {} if self.folded else {"threshold": "static", "factor": 0.25}
+        vn, vs = b.op("spike.encode", v, code=code, **rule)
         kn, ks, vn = (self.kept(x, f"{module}.{name}") for x, name in ((kn, "k"), (ks, "k.scale"), (vn, "v")))
         qi, qs = b.op("int.encode", q, bits=8)
         m = b.one("spike.matmul", qi, kn, transpose=True, loc=Loc(f"{module}.scores"))
-        shared = b.one("nn.repeat", b.one("nn.permute", ks, axes=(0, 1, 3, 2)), axis=1, times=HEADS // SHARED)
-        scores = b.one("nn.scale", b.one("spike.read_matmul", m, qs, shared), by=HEAD**-0.5)
-        pi, ps = b.op("int.encode", b.one("nn.softmax", scores, mask), bits=8, signed=False)
+        scores = b.one("nn.scale", b.one("spike.read_matmul", m, qs, self.by_head(ks)), by=HEAD**-0.5)
+        p = b.one("nn.softmax", scores, mask)
+        p = b.one("nn.mul", p, self.by_head(self.kept(vs, f"{module}.v.scale"))) if self.folded else p
+        pi, ps = b.op("int.encode", p, bits=8, signed=False)
         m = b.one("spike.matmul", pi, vn, loc=Loc(f"{module}.values"))
-        return b.one("nn.scale", b.one("spike.read_matmul", m, ps), by=0.25)
+        y = b.one("spike.read_matmul", m, ps)
+        return y if self.folded else b.one("nn.scale", y, by=0.25)
+
+    def by_head(self, scale: Value) -> Value:
+        """Scales of shared keys [B,Hkv,P+S,1] as a row for each head."""
+        row = self.builder.one("nn.permute", scale, axes=(0, 1, 3, 2))
+        return self.builder.one("nn.repeat", row, axis=1, times=HEADS // SHARED)
 
 
 def toy_decoder(layers: int = 2, *, spiked_attention: bool = False, **choices: Any) -> tuple[Program, Store]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .counts import count_matmul
+from ...ir import Spikes
+from .counts import adding, count_matmul
 from .emitter import Emitter
 from .fuse import SpikedAttention
 from .masking import attention
@@ -19,8 +20,12 @@ def spiked_attention(e: Emitter, found: SpikedAttention) -> None:
     widths = int(k.dims[-1]), int(v.dims[-1])
     y = e.room("float", (heads, NEW, widths[1]))
     e.views[found.result.name] = y
-    e.need(4 * sum(widths) + widths[0] + 1024, 12)
-    how = attention(e, found.softmax, heads, heads // shared, widths, found.scale, tops=(found.q_top, found.p_top))
+    kinds = found.keys.type, found.values.type
+    assert isinstance(kinds[0], Spikes)
+    assert isinstance(kinds[1], Spikes)
+    tops, spikes = (found.q_top, found.p_top), (adding(e, kinds[0]), adding(e, kinds[1]))
+    e.need(4 * sum(widths) + widths[0] + 8 * max(k.steps for k in kinds) + 1024, 12)
+    how = attention(e, found.softmax, heads, heads // shared, widths, found.scale, tops=tops, spikes=spikes)
     cache = f"&(struct sd_cache){{{k.pointer}, {v.pointer}, {ks.pointer}, {vs.pointer}}}"
     line = call("K->attend_spiked", how, y.place, q.place, cache, mask.pointer)
     lines = [line, *count_matmul(e, found.scores, k, heads, widths[0]), *count_matmul(e, found.mixed, v, heads, "t->T")]

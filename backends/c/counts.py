@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...ir import IRError, Op, Spikes
 from .emitter import Emitter, ctype, number
-from .pack import price_table
+from .pack import flags, price_table
 from .views import NEW, Size, View, call, size_of
 
 GRIDS = {"symmetric": "SD_SYMMETRIC", "offset": "SD_OFFSET", "asymmetric": "SD_ASYMMETRIC"}
@@ -38,6 +38,17 @@ def encoder(e: Emitter, op: Op, of: Spikes, centred: bool) -> str:
         f"{{{words}, {', '.join(str(c).lower() for c in choices)}, {number(a['factor'])}, {len(grains)}, {segments}}}"
     )
     return "&" + e.table("struct sd_encoder", "encoder", body, array=False)
+
+
+def adding(e: Emitter, of: Spikes) -> str:
+    """The struct sd_spikes of a product that may only add, NULL where it may multiply. Takes scratch for its sums."""
+    if e.options.kernels != "add":
+        return "NULL"
+    tracks = ", ".join(e.numbers("flags", flags(s, 1, 1), "int") for s in of.segments)
+    table = e.table("int *const", "tracks", f"{{{tracks}}}")
+    body = f"{{{len(of.segments)}, {e.segments(of)}, {e.codes(of.segments)}, {table}}}"
+    e.need(8 * of.steps)
+    return "&" + e.table("struct sd_spikes", "spikes", body, array=False)
 
 
 def _product(e: Emitter, op: Op) -> int:

@@ -25,6 +25,7 @@ def attention(
     scale: float,
     *,
     tops: tuple[int, int] = (0, 0),
+    spikes: tuple[str, str] = ("NULL", "NULL"),
     half: bool = False,
 ) -> str:
     """The struct sd_attention of an op with masking attributes."""
@@ -34,6 +35,6 @@ def attention(
         table = e.table("float", "slopes", "{" + ", ".join(map(number, slopes(heads))) + "}")
     flags = f"{str(a['causal']).lower()}, {str(a['alibi']).lower()}, {table}, {a['window']}"
     sizes = f"{heads}, {shared}, {widths[0]}, {widths[1]}"
-    last = f"{tops[0]}.0f, {tops[1]}.0f, {str(half).lower()}"
+    last = f"{tops[0]}.0f, {tops[1]}.0f, {', '.join(spikes)}, {str(half).lower()}"
     body = f"{{{sizes}, {number(scale)}, {number(a['softcap'])}, {flags}, {last}}}"
     return "&" + e.table("struct sd_attention", "attention", body, array=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...ir import FloatWeight, Ints, IRError, Membrane, Op, Spikes, planes
-from .counts import count_linear, count_matmul, encoder
+from .counts import adding, count_linear, count_matmul, encoder
 from .dense import spread, views
 from .emitter import Emitter, quoted
 from .views import Size, View, call, flag, four
@@ -132,7 +132,9 @@ def matmul(e: Emitter, op: Op) -> None:
     assert isinstance(shared, int)
     shape = four([heads, a.dims[1], m.dims[-1]], 1)
     what = (*(_ints(x, x.lies) for x in (a, n)), flag(op.attrs["transpose"]))
-    line = call("sd_matmul", shape, a.dims[-1], heads // shared, _product(m), *what)
+    of = op.operands[1].type
+    assert isinstance(of, Spikes)
+    line = call("sd_matmul", shape, a.dims[-1], heads // shared, _product(m), *what, adding(e, of))
     e.step([op], [line, *count_matmul(e, op, n, heads, a.dims[-1])], kind="SD_ATTENTION", small=False)
 
 

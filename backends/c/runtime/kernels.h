@@ -94,6 +94,19 @@ struct sd_matrix {
 
 /* ---- attention ---- */
 
+/* How counts are spikes, by segments of their channels: for products that only add. */
+struct sd_spikes {
+    int segments;
+    const sd_int *starts;
+    const struct sd_trains *const *trains;
+    const int *const *flags;
+};
+
+/* Σ x·n over so many counts of one segment, by additions alone. `sums`: room for two numbers a step. */
+uint32_t sd_added(const struct sd_thread *t, const struct sd_spikes *s, int segment, const void *n, int size,
+                  sd_int n_stride, const int32_t *x, sd_int x_stride, sd_int counts, uint32_t *sums);
+
+
 struct sd_attention {
     sd_int heads, shared, width, value_width; /* shared: query heads that share a key */
     float scale, softcap;
@@ -101,6 +114,7 @@ struct sd_attention {
     const float *slopes; /* of each head, for ALiBi */
     sd_int window;
     float q_top, p_top; /* spiked: largest integers of queries and probabilities */
+    const struct sd_spikes *keys, *values; /* spiked, where nothing may be multiplied; or NULL */
     bool half;           /* not spiked: keys and values are kept as float16 */
 };
 
@@ -183,7 +197,7 @@ void sd_read_out(struct sd_thread *t, const struct sd_planes *p, const sd_int *s
                  const sd_int *ss, const float *scales, const float *minima, int groups, const float *bias,
                  bool floats);
 void sd_matmul(struct sd_thread *t, const sd_int *shape, sd_int inner, sd_int shared, int32_t *m, const sd_int *ms,
-               struct sd_ints a, struct sd_ints n, bool transpose);
+               struct sd_ints a, struct sd_ints n, bool transpose, const struct sd_spikes *adding);
 void sd_read_matmul(struct sd_thread *t, const sd_int *shape, float *y, const sd_int *ys, const int32_t *m,
                     const sd_int *ms, const float *rows, const sd_int *rs, const float *columns, const sd_int *cs);
 

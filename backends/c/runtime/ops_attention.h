@@ -171,11 +171,32 @@ static inline sd_int SD(pressed)(int32_t *p, int32_t *place, sd_int count) {
     return some;
 }
 
+/* The same, and the product of a query and a key, by additions alone. */
+static void SD(mix_added)(const struct sd_thread *t, const struct sd_attention *a, int32_t *y, const int32_t *p,
+                          const int8_t *n, uint32_t *room) {
+    for (int k = 0; k < a->values->segments; k++) {
+        for (sd_int d = a->values->starts[k]; d < a->values->starts[k + 1]; d++) {
+            y[d] = (int32_t)sd_added(t, a->values, k, n + d, 1, a->value_width, p, 1, t->T, room);
+        }
+    }
+}
+
+static int32_t SD(dot_added)(const struct sd_thread *t, const struct sd_spikes *keys, const int32_t *q, const int8_t *n,
+                             uint32_t *room) {
+    uint32_t m = 0;
+    for (int k = 0; k < keys->segments; k++) {
+        const sd_int start = keys->starts[k];
+        m += sd_added(t, keys, k, n + start, 1, 1, q + start, 1, keys->starts[k + 1] - start, room);
+    }
+    return (int32_t)m;
+}
+
 static void SD(attend_spiked)(struct sd_thread *t, const struct sd_attention *a, float *y, const sd_int *ys,
                               const float *q, const sd_int *qs, const struct sd_cache *cache, const int64_t *mask) {
     float *p = (float *)(void *)t->scratch, *room = p + t->C;
     int32_t *whole = (int32_t *)(void *)(room + t->C), *mixed = whole + (t->C > a->width ? t->C : a->width);
     int8_t *query = (int8_t *)(mixed + a->value_width + 64);
+    uint32_t *sums = (uint32_t *)(void *)(query + (a->width + 63) / 64 * 64);
     SD_EACH(t, u, a->heads * t->S) {
         const float *places = SD(places)(t, a, mask, room);
         const sd_int head = u % a->heads, s = u / a->heads, shared = head / a->shared;
@@ -186,14 +207,21 @@ static void SD(attend_spiked)(struct sd_thread *t, const struct sd_attention *a,
         const float q_scale = SD(whole)(whole, q + head * qs[1] + s * qs[2], a->width, a->q_top, true);
         for (sd_int d = 0; d < a->width; d++) query[d] = (int8_t)whole[d];
         SD(span)(t, a, s, &low, &high);
-        SD(scores)(whole, query, keys + low * a->width, a->width, high - low);
-        for (sd_int i = low; i < high; i++) p[i] = (float)whole[i - low] * q_scale * k_scale[i] * a->scale;
+        for (sd_int i = low; a->keys && i < high; i++) {
+            const float m = (float)SD(dot_added)(t, a->keys, whole, keys + i * a->width, sums);
+            p[i] = m * q_scale * k_scale[i] * a->scale;
+        }
+        if (!a->keys) {
+            SD(scores)(whole, query, keys + low * a->width, a->width, high - low);
+            for (sd_int i = low; i < high; i++) p[i] = (float)whole[i - low] * q_scale * k_scale[i] * a->scale;
+        }
         SD(probabilities)(t, a, head, p, mask, places, low, high);
         for (sd_int i = 0; i < t->T; i++) p[i] *= v_scale[i];
         const float p_scale = SD(whole)(whole, p, t->T, a->p_top, false);
+        sd_int d = a->values ? a->value_width : 0;
+        if (a->values) SD(mix_added)(t, a, mixed, whole, values, sums);
         int32_t *key = (int32_t *)(void *)p; /* the probabilities are whole numbers now */
         const sd_int some = SD(pressed)(whole, key, t->T);
-        sd_int d = 0;
         for (; d + 64 <= a->value_width; d += 64) SD(mix)(4, mixed + d, whole, key, values + d, a->value_width, some);
         for (; d + 16 <= a->value_width; d += 16) SD(mix)(1, mixed + d, whole, key, values + d, a->value_width, some);
         for (; d < a->value_width; d++) {

@@ -204,16 +204,94 @@ void sd_read_out(struct sd_thread *t, const struct sd_planes *p, const sd_int *s
     }
 }
 
+/* Counts of one segment, how they are spikes, and what a spike adds: x, one for each count. */
+struct row {
+    const unsigned char *n;
+    const uint32_t *first;
+    const uint16_t *items;
+    const int32_t *x;
+    ptrdiff_t n_step, x_step; /* n_step: in bytes */
+    int32_t low;
+    int size;
+};
+
+/* Each spike adds x to the sum of its step and sign. */
+static __attribute__((noinline)) void accumulate_row(struct row r, sd_int counts, uint32_t *sums) {
+    for (; counts; counts--, r.n += r.n_step, r.x += r.x_step) {
+        int32_t n;
+        if (*r.x == 0) continue;
+        if (r.size == 1) {
+            n = *(const int8_t *)r.n;
+        } else if (r.size == 2) {
+            n = *(const int16_t *)(const void *)r.n;
+        } else {
+            n = *(const int32_t *)(const void *)r.n;
+        }
+        const uint32_t *first = r.first + (n - r.low);
+        for (const uint16_t *i = r.items + first[0], *end = r.items + first[1]; i != end; i++) {
+            sums[*i] += (uint32_t)*r.x;
+        }
+    }
+}
+
+/* The membrane of a train, from the sums of its steps. */
+static __attribute__((noinline)) uint32_t accumulate_train(const uint32_t *sums, const int *flags, sd_int steps) {
+    uint32_t m = 0, slope = 0;
+    for (; steps; steps--, flags++, sums += 2) {
+        for (int k = *flags & SD_DOUBLE; k; k--) m += m;
+        if (*flags & SD_CLEAR) slope = 0;
+        const uint32_t arriving = sums[0] - sums[1];
+        if (*flags & SD_RAMP) {
+            slope += arriving;
+            m += slope;
+        } else {
+            m += arriving;
+        }
+    }
+    return m;
+}
+
+uint32_t sd_added(const struct sd_thread *t, const struct sd_spikes *s, int segment, const void *n, int size,
+                  sd_int n_stride, const int32_t *x, sd_int x_stride, sd_int counts, uint32_t *sums) {
+    const struct sd_trains *code = s->trains[segment];
+    memset(sums, 0, (size_t)code->steps * 2 * sizeof *sums);
+    accumulate_row((struct row){n, t->w[code->first], t->w[code->items], x, n_stride * size, x_stride,
+                                (int32_t)code->low, size},
+                   counts, sums);
+    return accumulate_train(sums, s->flags[segment], code->steps);
+}
+
+static inline int segment_of(const struct sd_spikes *s, sd_int channel) {
+    int segment = 0;
+    while (channel >= s->starts[segment + 1]) segment++;
+    return segment;
+}
+
 void sd_matmul(struct sd_thread *t, const sd_int *shape, sd_int inner, sd_int shared, int32_t *m, const sd_int *ms,
-               struct sd_ints a, struct sd_ints n, bool transpose) {
+               struct sd_ints a, struct sd_ints n, bool transpose, const struct sd_spikes *adding) {
     const sd_int along = n.strides[transpose ? 3 : 2], across = n.strides[transpose ? 2 : 3];
+    uint32_t *sums = (uint32_t *)(void *)t->scratch;
     SD_EACH(t, r, shape[1] * shape[2]) {
         const sd_int head = r / shape[2], s = r % shape[2];
+        const sd_int a_at = head * a.strides[1] + s * a.strides[2], n_at = head / shared * n.strides[1];
         for (sd_int j = 0; j < shape[3]; j++) {
             uint32_t sum = 0;
-            for (sd_int i = 0; i < inner; i++) {
-                sum += (uint32_t)whole(&a, head * a.strides[1] + s * a.strides[2] + i * a.strides[3]) *
-                       (uint32_t)whole(&n, head / shared * n.strides[1] + i * along + j * across);
+            if (adding) {
+                const int32_t *x = (const int32_t *)a.data + a_at;
+                const unsigned char *from = (const unsigned char *)n.data + (n_at + j * across) * n.size;
+                for (int k = 0; transpose && k < adding->segments; k++) {
+                    const sd_int start = adding->starts[k], stop = adding->starts[k + 1];
+                    sum += sd_added(t, adding, k, from + start * along * n.size, n.size, along,
+                                    x + start * a.strides[3], a.strides[3], stop - start, sums);
+                }
+                if (!transpose) {
+                    sum = sd_added(t, adding, segment_of(adding, j), from, n.size, along, x, a.strides[3], inner, sums);
+                }
+            } else {
+                for (sd_int i = 0; i < inner; i++) {
+                    sum += (uint32_t)whole(&a, a_at + i * a.strides[3]) *
+                           (uint32_t)whole(&n, n_at + i * along + j * across);
+                }
             }
             m[head * ms[1] + s * ms[2] + j * ms[3]] = (int32_t)sum;
         }

@@ -44,7 +44,7 @@ static inline void SD(end_chunk)(struct SD(list) *e, int32_t first, int32_t sum,
 }
 
 /* A cell whose counts are beyond 8 bits, or too large together for one chunk: low parts, then high ones. */
-static __attribute__((noinline)) void SD(list_parts)(const struct sd_linear *l, sd_int start, const int16_t *n,
+static __attribute__((noinline)) void SD(list_parts)(sd_int start, const int16_t *n,
                                                      int32_t sum, struct SD(list) *e) {
     const int32_t low_sum = sum > 32767 || sum < -32768 ? ((sum + 128) & 255) - 128 : sum;
     for (int shift = 0; shift <= 8; shift += 8) {
@@ -86,7 +86,7 @@ static void SD(list_events)(const struct sd_linear *l, const struct sd_call *c, 
         e->cells[i] = e->made;
         if (size == 0) continue;
         if (wide || size > SD(CHUNK)) {
-            SD(list_parts)(l, start, n, sum, e);
+            SD(list_parts)(start, n, sum, e);
             continue;
         }
         const int32_t first = e->events;

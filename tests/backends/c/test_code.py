@@ -15,7 +15,7 @@ from sdllm.backends.c.build import FLAGS, OBJECTS, compiler, library
 from ...toys import toy_decoder
 from .common import emit
 
-MODEL = {"spiked_attention": True}
+MODEL = {"spiked_attention": True, "folded": True}
 SOURCES = (*OBJECTS, "run")
 
 # Instructions that multiply, in x86 and ARM. lea, which may scale an address, is none of them.
@@ -61,7 +61,7 @@ def test_accumulation_does_not_multiply(folder: Path) -> None:
     }
     adding = {name: body for name, body in functions.items() if name.startswith("accumulate_")}
     kinds = {name.removeprefix("accumulate_").partition("_")[0] for name in adding}
-    assert kinds == {"nibbles", "bytes"}
+    assert kinds == {"nibbles", "bytes", "row", "train"}
     for name, body in adding.items():
         assert re.search(r"\bv?padd|\badd\b", body), name
         found = MULTIPLIES.search(body)
@@ -74,6 +74,17 @@ def test_the_pure_add_kernels_are_all_that_add_uses(folder: Path) -> None:
     kernels = re.findall(r"static const struct sd_linear \w+ = \{(\w+),", text)
     assert kernels
     assert set(kernels) == {"SD_ADDED"}
+    attention = re.findall(r"static const struct sd_attention \w+ = \{.*, ([^,]+), ([^,]+)\};", text)
+    assert attention
+    assert all(pointer.startswith("&spikes") for found in attention for pointer in found)
+
+
+def test_products_by_themselves_add_too(tmp_path: Path) -> None:
+    for kernels, adding in (("add", True), ("dense", False)):
+        folder = emit(*toy_decoder(1, **MODEL), tmp_path / kernels, kernels=kernels, fuse="false")
+        calls = re.findall(r"sd_matmul\(.*, ([^,]+)\);", (folder / "model.c").read_text())
+        assert calls
+        assert all(last.startswith("&spikes") == adding for last in calls)
 
 
 def test_the_text_shows_each_op(folder: Path) -> None:
