@@ -141,3 +141,12 @@ class Configurable(Backend, Protocol):
     def check(self, options: Mapping[str, str]) -> None:
         """Raises IRError for an option there is not, or a value that cannot be: asked before any long work."""
         ...
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """A backend that knows what was measured on this machine: entries for machine.json."""
+
+    def measured(self) -> Mapping[str, Any]:
+        """All of it, by name; empty if nothing was measured."""
+        ...

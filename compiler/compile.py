@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.container import write_program
+from ..backends.interface import Measuring
 from ..ir import FORMAT as IR_FORMAT
 from ..ir import Program, Store
 from ..passes import Context, Listener, Note, Pass, run_pipeline, select
@@ -122,6 +123,7 @@ def compile_model(request: Request, ui: Quiet | None = None, prepared: Prepared 
     ui = ui if ui is not None else Quiet()
     passes = request.passes()
     chosen = targets(request.backends)
+    measured = {k: v for t in chosen if isinstance(t.backend, Measuring) for k, v in t.backend.measured().items()}
     with building(request.out, force=request.force) as folder:
         prepared = prepared or prepare(request, ui)
         model, calibration = prepared.model, prepared.calibration
@@ -134,18 +136,21 @@ def compile_model(request: Request, ui: Quiet | None = None, prepared: Prepared 
                 raise InputError(
                     f"backend {target.name} cannot take this program: {reasons[0]} ({len(reasons)} reasons)"
                 )
+        found: dict[str, Any] | None = None
+        if request.measure:
+            with ui.stage("measure"):
+                found = measure(model.program, program, model.store, calibration.held_out, ui.progress)
+        program = _with_firing(program, found.pop("rates") if found else {})
         with ui.stage("write"):
             write_program(folder, program, model.store)
             if model.tokenizer is not None:
                 model.tokenizer.save_pretrained(str(folder))
                 write_json(folder / TEXT, text_facts(model.generation, model.tokenizer))
             emitted = {t.name: _emit(t, program, model.store, folder) for t in chosen}
-        if request.measure:
-            with ui.stage("measure"):
-                found = measure(model.program, program, model.store, calibration.held_out, ui.progress)
+        if found is not None:
             write_json(folder / METRICS, {**found, "text": calibration.origin})
         write_json(folder / MANIFEST, _manifest(request, model, passes, calibration, emitted, context.notes, folder))
-        write_json(folder / MACHINE, _machine(ui))
+        write_json(folder / MACHINE, _machine(ui, measured))
     return request.out
 
 
@@ -153,6 +158,13 @@ def _emit(target: Target, program: Program, store: Store, folder: Path) -> dict[
     """Emit for one backend; gives what the manifest says of it."""
     made = target.backend.emit(program, store, folder / target.name, target.options)
     return {"options": dict(target.options), **made} if target.options else made
+
+
+def _with_firing(program: Program, rates: Mapping[str, float]) -> Program:
+    """The program with the measured shares of non-zero counts as its meta `firing`, by which backends choose kernels;
+    without any it had before, of other encoders maybe."""
+    meta = {key: value for key, value in program.meta.items() if key != "firing"}
+    return replace(program, meta={**meta, "firing": rates} if rates else meta)
 
 
 def _note_origin(request: Request, model: Model, context: Context) -> None:
@@ -227,11 +239,12 @@ def _manifest(
     }
 
 
-def _machine(ui: Quiet) -> dict[str, Any]:
+def _machine(ui: Quiet, measured: Mapping[str, Any]) -> dict[str, Any]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "seconds": ui.seconds,
         "peak_rss_mb": round(peak / (1 << 20 if sys.platform == "darwin" else 1024), 1),
         "machine": platform.machine(),
         "python": platform.python_version(),
+        **measured,
     }

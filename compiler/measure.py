@@ -20,7 +20,7 @@ from .energy.table import brief
 from .energy.traffic import Memory
 from .fidelity import fidelity
 from .likelihood import likeness
-from .spikes import firing, layers, split
+from .spikes import firing, layers, rates, split
 
 Progress = Callable[[int, int, str], None]
 
@@ -34,7 +34,8 @@ def measure(
 ) -> dict[str, Any]:
     """Run source and compiled program on held-out tokens i64 [N, L] by the reference interpreter.
 
-    Gives likeness to the source (causal programs), firing in all and per layer, energy by three rules, coverage.
+    Gives likeness to the source (causal programs), firing in all and per layer, energy by three rules, coverage; and
+    `rates`, which belong into the program (see spikes.rates).
     """
     runner = ReferenceRunner(program, store)
     dense = Interpreter(source, store)
@@ -58,5 +59,6 @@ def measure(
         for line, c in zip(layers(program, stats), stats.counts, strict=True)
     ]
     found["tokens"] = stats.tokens
+    found["rates"] = rates(program, stats)
     found["energy"] = brief(work_of_program(program, found["layers"], stats.tokens, FITTED_TOKENS, "program"), Memory())
     return found

@@ -63,6 +63,16 @@ def split(program: Program, stats: Stats) -> tuple[list[SpikeCount], list[SpikeC
     return linears, [c for c in stats.counts if makers[c.op].name == "spike.matmul"]
 
 
+def rates(program: Program, stats: Stats) -> dict[str, float]:
+    """Share of counts that are not 0, of each value of spikes that linear layers read: the program's meta `firing`.
+
+    In thousandths, so that the order of float additions does not show.
+    """
+    makers = program.producers()
+    linears, _ = split(program, stats)
+    return {makers[c.op].operands[0].name: round(c.nonzero / c.values, 3) for c in linears if c.values}
+
+
 def layers(program: Program, stats: Stats) -> list[dict[str, Any]]:
     """A line for each spiked product: module, op, code and its firing."""
     makers = program.producers()

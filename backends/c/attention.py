@@ -20,11 +20,11 @@ def spiked_attention(e: Emitter, found: SpikedAttention) -> None:
     widths = int(k.dims[-1]), int(v.dims[-1])
     y = e.room("float", (heads, NEW, widths[1]))
     e.views[found.result.name] = y
-    kinds = found.keys.type, found.values.type
-    assert isinstance(kinds[0], Spikes)
-    assert isinstance(kinds[1], Spikes)
-    tops, spikes = (found.q_top, found.p_top), (adding(e, kinds[0]), adding(e, kinds[1]))
-    e.need(4 * sum(widths) + widths[0] + 8 * max(k.steps for k in kinds) + 1024, 12)
+    first, second = found.keys.type, found.values.type
+    assert isinstance(first, Spikes)
+    assert isinstance(second, Spikes)
+    tops, spikes = (found.q_top, found.p_top), (adding(e, first), adding(e, second))
+    e.need(4 * sum(widths) + widths[0] + 8 * max(first.steps, second.steps) + 1024, 12)
     how = attention(e, found.softmax, heads, heads // shared, widths, found.scale, tops=tops, spikes=spikes)
     cache = f"&(struct sd_cache){{{k.pointer}, {v.pointer}, {ks.pointer}, {vs.pointer}}}"
     line = call("K->attend_spiked", how, y.place, q.place, cache, mask.pointer)

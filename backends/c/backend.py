@@ -12,6 +12,7 @@ from typing import Any
 from ...ir import IRError, Program, Store
 from ..container import program_hash
 from ..interface import Runner
+from .costs import read, where
 from .emitter import Emitter, ctype
 from .options import OPTIONS, Options
 from .printers import PRINTERS
@@ -46,7 +47,7 @@ class CBackend:
         if reasons:
             return reasons
         try:
-            model_source(schedule(program, Store(), Options()))
+            model_source(schedule(program, Store(), Options(kernels="dense")))
         except IRError as error:
             return [str(error)]
         return []
@@ -54,7 +55,9 @@ class CBackend:
     def emit(self, program: Program, store: Store, out: Path, options: Mapping[str, str]) -> dict[str, Any]:
         """Write the C program, its weights and, where it has a form in C, the tokenizer into `out`.
 
-        Options are those of `options`. Raises IRError if the program is not supported or an option is wrong.
+        Options are those of `options`. `auto` takes the shares of inputs that are not 0 from the program's meta
+        `firing`, by encoder; without it they count as 1. Raises IRError if the program is not supported or an option is
+        wrong.
         """
         chosen = Options.parse(options)
         if reasons := self.supports(program):
@@ -68,6 +71,13 @@ class CBackend:
         size = write_weights(out / "weights.bin", bytes.fromhex(program_hash(program)), made.sections)
         text = write_tokenizer(out, out.parent)
         return {"build": "make", "entry": "run", "weights_bytes": size, **text, **_told(made)}
+
+    def measured(self) -> Mapping[str, Any]:
+        """The cost table that counts, unless it is the shipped one. Raises IRError if it is damaged."""
+        path = where()
+        costs = read(path)
+        table: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {"costs": table} if costs.measured else {}
 
     def load(self, out: Path) -> Runner:
         """A runner of the program in `out`, built with the C compiler if it has not been; by default on as many threads
@@ -92,9 +102,10 @@ def _shapes(program: Program) -> dict[str, Any]:
 
 def _told(made: Emitter) -> dict[str, Any]:
     """What was chosen, for the manifest."""
-    return {
+    told = {
         "context": made.context,
         "kernels": made.options.kernels,
         "kv_bytes": sum(prod(kept(made, name)) for name in made.states),  # a token's
         "linears": made.kernels,
     }
+    return {**told, "costs": made.costs.told} if made.costs else told

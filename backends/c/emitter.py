@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -31,6 +31,7 @@ from ...ir import (
 from ...ir.store import integers
 from ..counting import DRIVEN
 from .arena import Arena
+from .costs import read, where
 from .kept import halves
 from .options import Options
 from .pack import Cell, interleaved, matrix, trains
@@ -109,6 +110,8 @@ class Emitter:
         self.products = [op for op in program.ops if op.name in DRIVEN]
         self.states = list(program.states)
         self.halves = halves(program) if options.kv == "f16" else set()
+        self.costs = read(where(options.costs)) if options.kernels == "auto" else None
+        self.firing: Mapping[str, float] = program.meta.get("firing", {})  # shares of counts that are not 0
         self.centred: set[str] = set()
         self.direct: dict[str, View] = {}  # values that are made in the caller's memory
         self.temporary: list[Slot] = []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...ir import GridWeight, IRError, RowWeight, Spikes
 from ...ir.store import integers
 from ...ir.types import planes
+from .costs import KERNELS
 from .counts import count_linear
 from .emitter import Emitter, quoted
 from .fuse import LinearGroup
@@ -35,17 +36,28 @@ Array = NDArray[Any]
 
 # Counts of two signed bytes, n = low + 256·high: what the dense kernel takes, and the quick event kernel.
 MOST_SPLIT = 2**15 - 129
-
-
-def _kernel(e: Emitter, of: Spikes) -> str:
-    wanted = e.options.kernels
-    if wanted == "add":
-        return "SD_ADDED"
-    return "SD_DENSE" if wanted != "event" and _fits(of) else "SD_EVENT"
+STRUCTS = {"dense": "SD_DENSE", "event": "SD_EVENT", "add": "SD_ADDED"}
 
 
 def _fits(of: Spikes) -> bool:
     return all(s.code.lo >= -MOST_SPLIT and s.code.hi <= MOST_SPLIT for s in of.segments)
+
+
+def _choose(e: Emitter, group: LinearGroup, centred: bool) -> tuple[str, dict[str, Any]]:
+    """The kernel of a group, and what is told of the choice: microseconds of a call by each that can take it."""
+    wanted, costs, spikes = e.options.kernels, e.costs, group.counts.type
+    assert isinstance(spikes, Spikes)
+    if costs is None:
+        return (wanted if wanted != "dense" or _fits(spikes) else "event"), {}
+    # Kept less their zero points, counts are no longer those of the code's trains, and their zeros others.
+    can = [k for k in KERNELS if (k != "dense" or _fits(spikes)) and (k != "add" or not centred)]
+    share = 1.0 if centred else e.firing.get(group.counts.name, 1.0)
+    times = {}
+    for kernel in can:
+        p = _Packing(e, group, STRUCTS[kernel])
+        form = "rows" if p.plain else "nibbles" if p.nibbles else "bytes"
+        times[kernel] = round(costs.predict(kernel, form, p.of.shape[1], p.out, share), 2)
+    return min(can, key=lambda k: times[k]), {"nonzero": share, "microseconds": times}
 
 
 class _Packing:
@@ -159,9 +171,10 @@ def linear_group(e: Emitter, group: LinearGroup) -> None:
         raise IRError("spiked linear layers take [B,S,in] in C")
     spikes = group.counts.type
     assert isinstance(spikes, Spikes)
-    kernel = _kernel(e, spikes)
-    p = _Packing(e, group, kernel)
     centred = group.counts.name in e.centred
+    chosen, told = _choose(e, group, centred)
+    kernel = STRUCTS[chosen]
+    p = _Packing(e, group, kernel)
     out = p.out // 2 if group.gated else p.out
     y = e.room("float", (NEW, out))
     steps, offsets, scales, minima = p.parts()
@@ -197,7 +210,7 @@ def linear_group(e: Emitter, group: LinearGroup) -> None:
         lines += count_linear(e, part.linear, n, z if centred else None)
     e.step(group.ops, lines, kind="SD_LINEAR", small=False)
     e.kernels.append(
-        {"module": group.parts[0].linear.loc.module, "matrices": len(group.parts), "kernel": kernel[3:].lower()}
+        {"module": group.parts[0].linear.loc.module, "matrices": len(group.parts), "kernel": chosen, **told}
     )
     _results(e, group, y)
 

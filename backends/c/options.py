@@ -28,15 +28,16 @@ CHUNK = 64
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`kernels`: of spiked linears; `context`: most tokens; `floats`: how float matrices are stored; `kv`: how keys and
-    values that are floats are kept; `fuse`: whether ops that follow each other become one kernel (off: each op by
-    itself, slow, to compare with)."""
+    """`kernels`: of spiked linears; `costs`: a file that says what each takes, for `auto`; `context`: most tokens;
+    `floats`: how float matrices are stored; `kv`: how keys and values that are floats are kept; `fuse`: whether ops that
+    follow each other become one kernel (off: each op by itself, slow, to compare with)."""
 
     kernels: str = "auto"
     context: int = 0
     floats: str = "f32"
     kv: str = "f32"
     fuse: bool = True
+    costs: str = ""
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> Options:
@@ -46,6 +47,8 @@ class Options:
         for name, value in given.items():
             if name in words and value in words[name]:
                 made[name] = value == "true" if name == "fuse" else value
+            elif name == "costs":
+                made[name] = value
             elif name == "context" and value.isdecimal() and int(value) > 0:
                 made[name] = int(value)
             elif name in cls.__dataclass_fields__:

@@ -13,7 +13,20 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-COMMANDS = ("compile", "run", "eval", "verify", "inspect", "energy", "tune", "backends", "passes", "recipes", "demo")
+COMMANDS = (
+    "compile",
+    "run",
+    "eval",
+    "verify",
+    "inspect",
+    "energy",
+    "tune",
+    "calibrate-machine",
+    "backends",
+    "passes",
+    "recipes",
+    "demo",
+)
 
 
 INTERRUPTED = "interrupted; nothing half-made was left behind"
@@ -35,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version and exit")
     subs = top.add_subparsers(dest="command", metavar="COMMAND")
     for name in COMMANDS:
-        module = importlib.import_module(f".{name}", __package__)
+        module = importlib.import_module(f".{name.replace('-', '_')}", __package__)
         sub = subs.add_parser(name, help=module.HELP, description=module.HELP)
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
         module.arguments(sub)

@@ -1,8 +1,9 @@
 /* The event kernel's inner loop where there is none of an instruction set's own: one column at a time. */
 
-static inline void SD(gather)(bool half, const unsigned char *line, const uint32_t *at, const int8_t *n, int32_t events,
-                              const uint8_t *steps, const int16_t *offsets, int32_t sum, int32_t shift,
+static inline void SD(gather)(bool half, const unsigned char *next, const unsigned char *line, const uint32_t *at, const int8_t *n,
+                              int32_t events, const uint8_t *steps, const int16_t *offsets, int32_t sum, int32_t shift,
                               uint32_t *total) {
+    (void)next;
     for (int o = 0; o < (half ? 64 : 128); o += o % 64 + SD(WIDE) == 32 ? 32 + SD(WIDE) : SD(WIDE)) {
         const unsigned char *part = line + o / 64 * 32 + o % 64;
         SD(vh) sums[2] = {{0}, {0}};

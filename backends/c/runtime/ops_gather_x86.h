@@ -3,21 +3,24 @@
  * Included by each, which gives SD_M (names of its intrinsics), SD(reg), SD(read), SD(row_steps) and SD(row_offsets).
  */
 
-/* Sums of the events on the codes at `part`, in 16 bits: low nibbles of the first and last 8 bytes of each 128 bits, then
- * high nibbles. `ahead`: ask for the lines of later events. */
-static inline __attribute__((always_inline)) void SD(gather_sums)(bool ahead, const unsigned char *part, const uint32_t *at,
+/* Sums of the events in 16 bits, four registers for each part of a line: low nibbles of the first and last 8 bytes of
+ * each 128 bits, then high nibbles. Lines from
+ * `next` on are asked for, or where that is NULL those of later events. */
+static inline __attribute__((always_inline)) void SD(gather_sums)(const int parts, const unsigned char *next,
+                                                                  const unsigned char *codes, const uint32_t *at,
                                                                   const int8_t *n, int32_t events, SD(reg) *m) {
     const SD(reg) mask = SD_M(set1_epi8)(15);
 #ifdef SD_VNNI
-    SD(reg) sum[8];
+    SD(reg) sum[8]; /* AVX-512 has the whole line in one part */
+    (void)parts;
     for (int k = 0; k < 8; k++) sum[k] = SD_M(set1_epi32)(0);
     for (int32_t i = 0; i < events; i += 4) {
         int32_t four;
-        for (int k = 0; ahead && k < 4; k++) SD_AHEAD(part + at[i + SD(FAR) + k]);
+        for (int k = 0; k < 4; k++) SD_AHEAD(next ? next + (i + k) * 64 : codes + at[i + SD(FAR) + k]);
         memcpy(&four, n + i, 4);
         const SD(reg) counts = SD_M(set1_epi32)(four);
-        const SD(reg) a = SD(read)(part + at[i]), b = SD(read)(part + at[i + 1]);
-        const SD(reg) c = SD(read)(part + at[i + 2]), d = SD(read)(part + at[i + 3]);
+        const SD(reg) a = SD(read)(codes + at[i]), b = SD(read)(codes + at[i + 1]);
+        const SD(reg) c = SD(read)(codes + at[i + 2]), d = SD(read)(codes + at[i + 3]);
         const SD(reg) low[2] = {SD_M(unpacklo_epi8)(a, b), SD_M(unpacklo_epi8)(c, d)};
         const SD(reg) high[2] = {SD_M(unpackhi_epi8)(a, b), SD_M(unpackhi_epi8)(c, d)};
         const SD(reg) all[4] = {SD_M(unpacklo_epi16)(low[0], low[1]), SD_M(unpackhi_epi16)(low[0], low[1]),
@@ -29,33 +32,32 @@ static inline __attribute__((always_inline)) void SD(gather_sums)(bool ahead, co
     }
     for (int k = 0; k < 4; k++) m[k] = SD_M(packs_epi32)(sum[2 * k], sum[2 * k + 1]);
 #else
-    for (int k = 0; k < 4; k++) m[k] = SD_M(set1_epi32)(0);
+    for (int k = 0; k < 4 * parts; k++) m[k] = SD_M(set1_epi32)(0);
     for (int32_t i = 0; i < events; i += 2) {
         int16_t two;
-        if (ahead) {
-            SD_AHEAD(part + at[i + SD(FAR)]);
-            SD_AHEAD(part + at[i + SD(FAR) + 1]);
-        }
         memcpy(&two, n + i, 2);
         const SD(reg) counts = SD_M(set1_epi16)(two);
-        const SD(reg) a = SD(read)(part + at[i]), b = SD(read)(part + at[i + 1]);
-        const SD(reg) all[2] = {SD_M(unpacklo_epi8)(a, b), SD_M(unpackhi_epi8)(a, b)};
-        for (int k = 0; k < 2; k++) {
-            m[k] = SD_M(add_epi16)(m[k], SD_M(maddubs_epi16)(all[k] & mask, counts));
-            m[k + 2] = SD_M(add_epi16)(m[k + 2], SD_M(maddubs_epi16)(SD_M(srli_epi16)(all[k], 4) & mask, counts));
+        const unsigned char *one = codes + at[i], *other = codes + at[i + 1];
+        for (int k = 0; k < 2; k++) SD_AHEAD(next ? next + (i + k) * 64 : codes + at[i + SD(FAR) + k]);
+        for (int p = 0; p < parts; p++) {
+            const SD(reg) a = SD(read)(one + p * SD_NATIVE), b = SD(read)(other + p * SD_NATIVE);
+            const SD(reg) all[2] = {SD_M(unpacklo_epi8)(a, b), SD_M(unpackhi_epi8)(a, b)};
+            for (int k = 0; k < 2; k++) {
+                SD(reg) *low = m + 4 * p + k, *high = low + 2;
+                *low = SD_M(add_epi16)(*low, SD_M(maddubs_epi16)(all[k] & mask, counts));
+                *high = SD_M(add_epi16)(*high, SD_M(maddubs_epi16)(SD_M(srli_epi16)(all[k], 4) & mask, counts));
+            }
         }
     }
 #endif
 }
 
 /* step·M + offset·N of one register of codes into its totals. */
-static inline __attribute__((always_inline)) void
-SD(gather_part)(bool ahead, const unsigned char *part, const uint32_t *at, const int8_t *n, int32_t events, const uint8_t *steps,
-                const int16_t *offsets, int32_t sum, int32_t shift, uint32_t *total) {
-    SD(reg) m[4];
+static inline __attribute__((always_inline)) void SD(gather_part)(const SD(reg) *m, const uint8_t *steps,
+                                                                  const int16_t *offsets, int32_t sum, int32_t shift,
+                                                                  uint32_t *total) {
     const SD(reg) zero = SD_M(set1_epi32)(0), whole = SD_M(set1_epi16)((int16_t)sum);
     const __m128i by = _mm_cvtsi32_si128(shift);
-    SD(gather_sums)(ahead, part, at, n, events, m);
     for (int high = 0; high < 2; high++) {
         const SD(reg) step = SD(row_steps)(steps + high * 32);
         for (int k = 0; k < 2; k++) {
@@ -74,12 +76,23 @@ SD(gather_part)(bool ahead, const unsigned char *part, const uint32_t *at, const
     }
 }
 
-static inline void SD(gather)(bool half, const unsigned char *line, const uint32_t *at, const int8_t *n, int32_t events,
-                              const uint8_t *steps, const int16_t *offsets, int32_t sum, int32_t shift,
+static inline __attribute__((always_inline)) void
+SD(gather_parts)(const int parts, const unsigned char *next, const unsigned char *line, const uint32_t *at, const int8_t *n,
+                 int32_t events, const uint8_t *steps, const int16_t *offsets, int32_t sum, int32_t shift,
+                 uint32_t *total) {
+    SD(reg) m[8];
+    SD(gather_sums)(parts, next, line, at, n, events, m);
+    for (int p = 0; p < parts; p++) SD(gather_part)(m + 4 * p, steps + 64 * p, offsets + 64 * p, sum, shift, total + 64 * p);
+}
+
+static inline void SD(gather)(bool half, const unsigned char *next, const unsigned char *line, const uint32_t *at, const int8_t *n,
+                              int32_t events, const uint8_t *steps, const int16_t *offsets, int32_t sum, int32_t shift,
                               uint32_t *total) {
-    SD(gather_part)(true, line, at, n, events, steps, offsets, sum, shift, total);
-    if (SD_NATIVE == 64 || half) return;
-    SD(gather_part)(false, line + 32, at, n, events, steps + 64, offsets + 64, sum, shift, total + 64);
+    if (SD_NATIVE == 64 || half) {
+        SD(gather_parts)(1, next, line, at, n, events, steps, offsets, sum, shift, total);
+    } else {
+        SD(gather_parts)(2, next, line, at, n, events, steps, offsets, sum, shift, total);
+    }
 }
 
 static inline void SD(settle)(const uint32_t *total, uint32_t *outputs) {

@@ -1,14 +1,14 @@
 /* The event kernel for what is most common: nibbles in rows on one scale, cells of 32 inputs, one plane, no zero points.
  * Included once for each instruction set, which gives
- * SD(gather)(half, line, at, n, events, steps, offsets, sum, shift, total): a chunk's sums into the totals of a line of
- * codes, or of its first half;
+ * SD(gather)(half, next, line, at, n, events, steps, offsets, sum, shift, total): a chunk's sums into the totals of a
+ * line of codes, or of its first half, asking for memory from `next` on (NULL: of the events to come);
  * SD(settle)(total, outputs): a line's totals in the order of outputs.
  *
  * Events of a cell come in chunks that fit sums of 16 bits, 15·Σ|n| ≤ 32767. Then step·M + offset·N is one multiply-add
  * of pairs of 16 bits, which makes reading a cell out so cheap that it needs no membrane of its own. A count beyond 8
  * bits is two events, n = low + 256·high; high parts have chunks of their own, shifted by 8.
  */
-enum { SD(LINE) = 128, SD(CHUNK) = 32767 / 15, SD(FAR) = 32 }; /* FAR: events ahead whose lines are asked for */
+enum { SD(LINE) = 128, SD(CHUNK) = 32767 / 15, SD(FAR) = 32 }; /* FAR: inputs ahead that are asked for */
 
 struct SD(chunk) {
     int32_t first, events; /* a multiple of 4 of them, made up with counts of 0 */
@@ -113,11 +113,17 @@ static inline void SD(event_line)(const struct sd_thread *t, const struct sd_lin
     const int16_t *offsets = (const int16_t *)t->w[l->offsets] + line * l->n_cells * SD(LINE);
     const sd_int first = line * SD(LINE), width = l->out - first < SD(LINE) ? l->out - first : SD(LINE);
     uint32_t total[SD(LINE)] = {0}, outputs[SD(LINE)];
+    /* Memory is quickest when all that follows is asked for in order; where few inputs spike, only what will be read. */
+    const bool few = 5 * e->events <= l->in;
     for (int i = 0; i < l->n_cells; i++, steps += SD(LINE), offsets += SD(LINE)) {
+        for (int k = 0; k < SD(LINE); k += 64) SD_AHEAD(steps + SD(FAR) / 16 * SD(LINE) + k);
+        for (int k = 0; k < SD(LINE); k += 32) SD_AHEAD(offsets + SD(FAR) / 16 * SD(LINE) + k);
+        const unsigned char *next = few ? NULL : codes + (i * 32 + SD(FAR)) * 64;
         for (int k = e->cells[i]; k < e->cells[i + 1]; k++) {
             const struct SD(chunk) *now = e->chunks + k;
-            SD(gather)(width <= SD(LINE) / 2, codes, e->at + now->first, e->n + now->first, now->events, steps, offsets,
-                       now->sum, now->shift, total);
+            SD(gather)(width <= SD(LINE) / 2, next, codes, e->at + now->first, e->n + now->first, now->events, steps,
+                       offsets, now->sum, now->shift, total);
+            for (int32_t j = now->events; next && j < 32; j++) SD_AHEAD(next + j * 64);
         }
     }
     SD(settle)(total, outputs);
