@@ -14,6 +14,7 @@ KV = ("f32", "f16")
 
 OPTIONS = {
     "kernels": "kernels of spiked linears: auto (the default), dense, event or add",
+    "costs": "for auto, a table of kernels' times by calibrate-machine; default this machine's, else the shipped one",
     "context": "most tokens of a sequence; default the model's, but no more than 2048",
     "floats": "how float matrices are stored: f32 (the default) or f16",
     "kv": "how float keys and values are kept: f32 (the default) or f16; spiked ones are 8-bit counts",
@@ -29,8 +30,8 @@ CHUNK = 64
 @dataclass(frozen=True, slots=True)
 class Options:
     """`kernels`: of spiked linears; `costs`: a file that says what each takes, for `auto`; `context`: most tokens;
-    `floats`: how float matrices are stored; `kv`: how keys and values that are floats are kept; `fuse`: whether ops that
-    follow each other become one kernel (off: each op by itself, slow, to compare with)."""
+    `floats`: how float matrices are stored; `kv`: how float keys and values are kept; `fuse`: whether ops that follow
+    each other become one kernel (off: each op by itself, slow, to compare with)."""
 
     kernels: str = "auto"
     context: int = 0
