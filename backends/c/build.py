@@ -84,10 +84,12 @@ def library(folder: Path) -> Path:
     made = cache() / f"model-{keys.hexdigest()[:32]}" / LIBRARY
     if made.exists():
         return made
-    for name, path in zip(OBJECTS, objects, strict=True):
-        if not path.exists():
-            _into(path, [*command, "-c", str(folder / f"{name}.c"), "-o"])
-    link = [*compiler(), *(f for f in flags() if f.startswith(("-fsanitize", "-O")))]
-    _into(made, [*link, "-shared", *map(str, objects), "-lm", "-lpthread", "-o"])
-    objects[0].unlink(missing_ok=True)  # the model's own object: the library holds it
+    cache().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache()) as own:
+        objects[0] = Path(own) / "model.o"  # the library alone holds it, and others may build the same one now
+        for name, path in zip(OBJECTS, objects, strict=True):
+            if not path.exists():
+                _into(path, [*command, "-c", str(folder / f"{name}.c"), "-o"])
+        link = [*compiler(), *(f for f in flags() if f.startswith(("-fsanitize", "-O")))]
+        _into(made, [*link, "-shared", *map(str, objects), "-lm", "-lpthread", "-o"])
     return made

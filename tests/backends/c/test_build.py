@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def test_a_library_is_built_once(tmp_path: Path) -> None:
     assert made.stat().st_mtime_ns == when
     assert library(emit(*toy_decoder(1, seed=1), tmp_path / "c")) != made
     assert not list(cache().glob("model-*.o"))
+
+
+def test_several_may_build_one_model_at_once(tmp_path: Path) -> None:
+    library(emit(*toy_decoder(1), tmp_path / "kernels"))
+    folder = emit(*toy_decoder(1, seed=9), tmp_path / "model")
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(library, [folder] * 4))) == 1
 
 
 def test_no_compiler_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

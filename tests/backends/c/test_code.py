@@ -74,7 +74,7 @@ def test_the_pure_add_kernels_are_all_that_add_uses(folder: Path) -> None:
     kernels = re.findall(r"static const struct sd_linear \w+ = \{(\w+),", text)
     assert kernels
     assert set(kernels) == {"SD_ADDED"}
-    attention = re.findall(r"static const struct sd_attention \w+ = \{.*, ([^,]+), ([^,]+)\};", text)
+    attention = re.findall(r"static const struct sd_attention \w+ = \{.*, ([^,]+), ([^,]+), \w+\};", text)
     assert attention
     assert all(pointer.startswith("&spikes") for found in attention for pointer in found)
 
