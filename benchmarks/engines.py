@@ -347,6 +347,7 @@ def stats(args: argparse.Namespace) -> dict[str, Any]:
     """Share of counts that are not 0, by product, prompt included."""
     engine = opened(args)
     assert isinstance(engine, Runs)
+    engine.runner.counting = True
     decoded(engine, args)
     counts = engine.runner.stats().counts
     return {c.op: c.nonzero / c.values for c in counts if c.values}
