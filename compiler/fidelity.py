@@ -12,6 +12,7 @@ from ..backends.counting import DRIVEN
 from ..ir import Op, Program, Spikes, Store
 from ..ir.interpreter import KERNELS, Call
 from ..ir.interpreter.spikes import count_range
+from ..ir.ops.spikes import grid_tops
 from ..passes import Context
 from ..passes.calibrate import sample_inputs
 from ..passes.sensitivity import decoded
@@ -62,8 +63,8 @@ def _encoded(op: Op, x: torch.Tensor) -> tuple[torch.Tensor, float]:
     assert isinstance(of, Spikes)
     n = KERNELS["spike.encode"](Call(op, (x,), (), {}, False))[0]
     full = 0
-    for s in of.segments:
-        low, high = count_range(op.attrs, s.code)
+    for s, top in zip(of.segments, grid_tops(op.attrs, of.segments), strict=True):
+        low, high = count_range(op.attrs["grid"], top, s.code)
         part = n[..., s.start : s.stop]
         full += int(((part == low) | (part == high)).sum())
     return decoded(op, x) - x, full / n.numel()

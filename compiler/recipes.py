@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..backends.registry import NotFound, find, provided
-from ..passes import Pass, split_pipeline
+from ..passes import Pass, PassError, split_pipeline
+from .spikellm import Choices, SpikeLLM
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A pipeline under a name, with the work it comes from."""
+    """A pipeline under a name, with the work it comes from; `options`, where it has any, make another pipeline."""
 
     name: str
     summary: str
     pipeline: str
+    options: type[Choices] | None = None
 
 
 DENSE = Recipe("dense", "no spikes: the captured model as it is", "")
@@ -45,6 +47,15 @@ DIGIT_RAMP_40 = Recipe(
 )
 
 
+SPIKELLM = Recipe(
+    "spikellm",
+    "SpikeLLM (arXiv 2407.04752): spikes of several levels, and more steps for salient channels (Optimal Brain "
+    "Spiking); options pipeline, T, weights, activations and others",
+    SpikeLLM().passes,
+    SpikeLLM,
+)
+
+
 def recipes() -> list[Recipe]:
     """Every recipe that is installed, by name; one that does not load is left out (`find` says why)."""
     found = []
@@ -56,12 +67,19 @@ def recipes() -> list[Recipe]:
     return found
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises NotFound."""
+def recipe(text: str) -> Recipe:
+    """The recipe of that name, with the options that follow it: `spikellm{T=4}`. Raises NotFound or PassError."""
+    (name, options), *more = list(split_pipeline(text)) or [(text, {})]
+    if more:
+        raise PassError(f"recipe {text}: is more than one")
     found = find("sdllm.recipes", name)
     if not isinstance(found, Recipe):
         raise NotFound(f"recipe '{name}' is no sdllm.compiler.recipes.Recipe but {type(found).__name__}")
-    return found
+    if not options:
+        return found
+    if found.options is None:
+        raise PassError(f"recipe {name} has no options; --pipeline spells one out")
+    return replace(found, pipeline=found.options.parse(options).passes)
 
 
 def pass_class(name: str) -> type[Pass]:
@@ -82,6 +100,7 @@ __all__ = [
     "DIGIT_RAMP",
     "DIGIT_RAMP_40",
     "SDLLM",
+    "SPIKELLM",
     "Recipe",
     "parse_pipeline",
     "pass_class",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..backends.counting import spiked_operand
 from ..backends.interface import SpikeCount, Stats
-from ..ir import Program, parse_code
+from ..ir import Code, FixedWeight, FloatWeight, Ints, Op, Program, Train, parse_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,9 @@ class Firing:
     """Of some spiked products: spikes for each activation, share of non-zero counts, firing rate, additions.
 
     firing_rate = spikes / (time steps · activations). additions_per_weight = (signed column additions + membrane
-    updates) / multiply-adds of the dense products, which weighs each layer by its fan-out.
+    updates) / multiply-adds of the dense products, which weighs each layer by its fan-out. ace: the cost of SpikeLLM,
+    bits of the weight (or integer) times bits of a spike times steps, for each multiply-add; a spike of k values has
+    log2 k bits.
     """
 
     activations: int
@@ -27,6 +31,7 @@ class Firing:
     additions: int
     updates: int
     macs: int
+    ace: float
 
 
 def firing(program: Program, counts: Iterable[SpikeCount]) -> Firing:
@@ -49,7 +54,32 @@ def firing(program: Program, counts: Iterable[SpikeCount]) -> Firing:
         additions=additions,
         updates=updates,
         macs=macs,
+        ace=sum(c.macs * _ace(program, makers[c.op]) for c in counts) / (macs or 1),
     )
+
+
+def _ace(program: Program, op: Op) -> float:
+    """Of one multiply-add of a spiked product."""
+    spiked = spiked_operand(op)
+    if isinstance(spiked, Train):
+        return spiked.steps * _operand_bits(program, op)
+    each = sum((s.stop - s.start) * s.code.steps * _spike_bits(s.code) for s in spiked.segments)
+    return each / spiked.segments[-1].stop * _operand_bits(program, op)
+
+
+def _spike_bits(code: Code) -> float:
+    return math.log2(code.level * (2 if code.lo < 0 else 1) + 1)
+
+
+def _operand_bits(program: Program, op: Op) -> int:
+    """Bits of what a spike of this product adds: of a weight's code, or of the integers or binary spikes it meets."""
+    if op.weights:
+        of = program.weights[op.weights[0]].type
+        if isinstance(of, FloatWeight | FixedWeight):
+            return 32 if isinstance(of, FloatWeight) else 16
+        return of.bits
+    read = op.operands[0].type
+    return read.bits if isinstance(read, Ints) else 1
 
 
 def _steps(count: SpikeCount) -> int:

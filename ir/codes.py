@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from .errors import IRError
 
 Counts = NDArray[np.integer[Any]]
+TrainArray = NDArray[np.int8] | NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,9 @@ class Code(ABC):
         """The greatest count a train can carry."""
 
     @abstractmethod
-    def encode(self, n: Counts) -> NDArray[np.int8]:
-        """Counts [...] within lo … hi to a train [steps, ...]; values beyond the range are clamped to it."""
+    def encode(self, n: Counts) -> TrainArray:
+        """Counts [...] within lo … hi to a train [steps, ...], int8 (int16 where spikes have more than 127 levels);
+        values beyond the range are clamped to it."""
 
     @property
     def doublings(self) -> tuple[int, ...]:
@@ -70,7 +72,7 @@ class Code(ABC):
         after = np.cumsum(np.array(self.doublings)[::-1])[::-1]
         return np.asarray(2 ** np.append(after[1:], 0), dtype=np.int64)
 
-    def decode(self, train: NDArray[np.int8]) -> NDArray[np.int64]:
+    def decode(self, train: TrainArray) -> NDArray[np.int64]:
         """A train [steps, ...] back to counts [...]."""
         return np.asarray(np.tensordot(self.weights, train.astype(np.int64), axes=1), dtype=np.int64)
 
@@ -275,8 +277,9 @@ def _non_adjacent(x: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 class GIF(Code):
     """Generalised integrate-and-fire: L levels merge L-1 binary steps into one spike (SpikeLLM).
 
-    Each step fires min(membrane, L-1) and subtracts it; `signed` carries the sign (ternary GIF). Counts above
-    T·(L-1) saturate, as published; one step more is a code with T+1.
+    Each step fires min(membrane, L-1) and subtracts it; `signed` carries the sign (ternary GIF). A train carries
+    T·(L-1) and no more: what a grid of 2^b levels has above that saturates, or T is one step more (the encoder's
+    `levels` says which).
     """
 
     name = "gif"
@@ -285,7 +288,7 @@ class GIF(Code):
     signed: bool = False
 
     def __post_init__(self) -> None:
-        _require(2 <= self.L <= 128 and self.T >= 1, f"{self}: L must be 2 to 128 and T at least 1")
+        _require(2 <= self.L <= 256 and self.T >= 1, f"{self}: L must be 2 to 256 and T at least 1")
 
     @property
     def steps(self) -> int:
@@ -303,10 +306,11 @@ class GIF(Code):
     def level(self) -> int:
         return self.L - 1
 
-    def encode(self, n: Counts) -> NDArray[np.int8]:
+    def encode(self, n: Counts) -> TrainArray:
         c = self._clamped(n)
         step = np.arange(self.T).reshape(-1, *[1] * c.ndim)
-        return (np.clip(np.abs(c) - step * self.level, 0, self.level) * np.sign(c)).astype(np.int8)
+        spikes = np.clip(np.abs(c) - step * self.level, 0, self.level) * np.sign(c)
+        return spikes.astype(np.int8) if self.level < 128 else spikes.astype(np.int16)
 
     def spikes(self, n: Counts) -> NDArray[np.int64]:
         return np.abs(self._clamped(n))

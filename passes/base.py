@@ -65,16 +65,10 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Pass(ABC):
-    """One rewrite. Subclasses are frozen dataclasses; the first line of the docstring is the summary users see."""
+class Options:
+    """Options with a name for all of them. Subclasses are frozen dataclasses, whose fields are the options."""
 
     name: ClassVar[str]
-    exact: ClassVar[bool] = False
-    """Whether outputs stay the same but for float rounding."""
-
-    @abstractmethod
-    def apply(self, program: Program, ctx: Context) -> Program:
-        """A new program; the given one is left as it was. Raises PassError."""
 
     @classmethod
     def parse(cls, options: Mapping[str, str]) -> Self:
@@ -91,6 +85,18 @@ class Pass(ABC):
         given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         changed = [f"{k}={_text(v)}" for k, v in given.items()]
         return self.name + ("{" + ",".join(changed) + "}" if changed else "")
+
+
+@dataclass(frozen=True)
+class Pass(Options, ABC):
+    """One rewrite. Subclasses are frozen dataclasses; the first line of the docstring is the summary users see."""
+
+    exact: ClassVar[bool] = False
+    """Whether outputs stay the same but for float rounding."""
+
+    @abstractmethod
+    def apply(self, program: Program, ctx: Context) -> Program:
+        """A new program; the given one is left as it was. Raises PassError."""
 
 
 def _text(value: Any) -> str:

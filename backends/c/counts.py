@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...ir import IRError, Op, Spikes
+from ...ir.ops.spikes import grid_tops
 from .emitter import Emitter, ctype, number
 from .pack import flags, price_table
 from .views import NEW, Size, View, call, size_of
@@ -15,8 +16,7 @@ CLIPS = {"none": "SD_WHOLE", "soft": "SD_SOFT", "hard": "SD_HARD"}
 def encoder(e: Emitter, op: Op, of: Spikes, centred: bool) -> str:
     """The struct sd_encoder of a spike.encode."""
     a, grains = op.attrs, []
-    for s in of.segments:
-        top = a["levels"] or ((s.code.hi + 1) // 2 - 1 if a["grid"] == "offset" else s.code.hi)
+    for s, top in zip(of.segments, grid_tops(a, of.segments), strict=True):
         low, high = {"symmetric": (-top, top), "offset": (0, 2 * top + 1), "asymmetric": (0, top)}[a["grid"]]
         low, high = max(low, s.code.lo), min(high, s.code.hi)
         rank = int(a["quantile"] * (s.stop - s.start))

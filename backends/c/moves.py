@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...ir import IRError, Op
+from ...ir.ops.dense import front_order
 from .emitter import Emitter, axis_of, dims
 from .views import HALF, Size, Slot, View, call
 
@@ -56,6 +57,16 @@ def repeat(e: Emitter, op: Op) -> None:
     y = e.new(op.result)
     at = axis + 4 - len(y.dims)
     line = call("sd_repeat", y.size, y.shape, y.place, x.place, at, op.attrs["times"])
+    e.step([op], [line])
+
+
+def set_apart(e: Emitter, op: Op) -> None:
+    x = e.view(op.operands[0])
+    y = e.new(op.result)
+    width = x.dims[-1]
+    assert isinstance(width, int)
+    order = e.numbers("order", front_order(op.attrs["channels"], width, op.attrs["back"]), "int")
+    line = call("sd_pick", y.size, y.shape, y.place, x.place, order)
     e.step([op], [line])
 
 

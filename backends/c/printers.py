@@ -25,6 +25,7 @@ PRINTERS: dict[str, Printer] = {
     "nn.slice": moves.slice_,
     "nn.concat": moves.concat,
     "nn.repeat": moves.repeat,
+    "nn.set_apart": moves.set_apart,
     "state.append": moves.append,
     "spike.encode": plain.encode,
     "int.encode": plain.int_encode,

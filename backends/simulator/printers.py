@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...ir import Current, Dim, FixedWeight, FloatWeight, Ints, Membrane, Op, Program, RowWeight, Spikes, Train
+from ...ir.ops.spikes import grid_tops
 from ...ir.types import Shape, planes
 from .constants import Constants
 
@@ -98,7 +99,8 @@ MASKING = ("causal", "window", "softcap", "alibi")
 def _encode(c: Line) -> str:
     of = c.op.results[0].type
     assert isinstance(of, Spikes)
-    rule = c.attrs("grid", "levels", "threshold", "factor", "clip", "quantile", "order", "overflow", "price")
+    rule = c.attrs("grid", "threshold", "factor", "clip", "quantile", "order", "overflow", "price")
+    rule["tops"] = repr(grid_tops(c.op.attrs, of.segments))
     return call("spikes.encode", c.arg(0), c.constants.segments(of.segments), **rule)
 
 
@@ -179,6 +181,7 @@ PRINTERS: dict[str, Printer] = {
     "nn.slice": _slice,
     "nn.concat": lambda c: f"np.concatenate(({', '.join(c.args())}), axis={c.attr('axis')})",
     "nn.repeat": lambda c: f"np.repeat({c.arg(0)}, {c.attr('times')}, axis={c.attr('axis')})",
+    "nn.set_apart": lambda c: call("dense.set_apart", c.arg(0), **c.attrs("channels", "back")),
     "nn.rotate": lambda c: call("dense.rotate", c.arg(0), *c.all_values(), **c.attrs("hadamard")),
     "nn.attend": lambda c: call("attention.attend", *c.args(), **c.attrs("scale", *MASKING)),
     "nn.softmax": lambda c: call("attention.softmax", *c.args(), **c.attrs(*MASKING)),

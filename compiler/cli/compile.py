@@ -21,7 +21,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="folder, .gguf file, hub id, or a compiled folder to go on from")
     request.arguments(parser)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--recipe", default="sdllm", help="named pipeline (see `recipes`; default sdllm)")
+    what.add_argument(
+        "--recipe", default="sdllm", help="named pipeline, name{option=value} (see `recipes`; default sdllm)"
+    )
     what.add_argument("--pipeline", help="passes spelled out: a,b{option=value},c (see `passes`)")
     parser.add_argument("--sequences", type=int, default=32, help="calibration sequences (default 32)")
     parser.add_argument("--length", type=int, default=128, help="tokens of each (default 128)")

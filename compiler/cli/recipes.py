@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..recipes import Recipe
 
 HELP = "list the recipes and their pipelines"
 
@@ -20,11 +24,20 @@ def run(args: argparse.Namespace) -> int:
 
     found = recipes()
     if args.json:
-        print_json([asdict(r) for r in found])
+        print_json([{**asdict(r), "options": _options(r)} for r in found])
         return 0
     for r in found:
         print(f"{r.name}: {r.summary}\n    {_spaced(r.pipeline) or '(no passes)'}")
+        if options := _options(r):
+            print(f"    options: {', '.join(f'{k}={v}' for k, v in options.items())}")
     return 0
+
+
+def _options(r: Recipe) -> dict[str, Any]:
+    """Option names and defaults."""
+    from dataclasses import fields
+
+    return {f.name: f.default for f in fields(r.options)} if r.options else {}
 
 
 def _spaced(pipeline: str) -> str:

@@ -29,6 +29,8 @@ def print_summary(artifact: Artifact) -> None:
             (f"{name}: firing rate", f"{found['firing_rate']:.3f}", f"in {found['time_steps']} time steps"),
             (f"{name}: additions per weight", f"{found['additions_per_weight']:.3f}", "with membrane updates"),
         ]
+        if "ace" in found:
+            rows.append((f"{name}: ACE per weight", f"{found['ace']:.2f}", "weight bits x spike bits x steps"))
     for column in metrics.get("energy", []) if rows else []:
         against = f"{si(column['source_joules'], 'J')} in the source; {column['assumes']}"
         if column["source_joules"]:

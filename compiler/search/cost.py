@@ -25,7 +25,8 @@ class Cost:
 
     additions: signed column additions, membrane updates and additions of online rotations, for each multiply-add;
     updates and rotations: how much of it those are. spikes: for each encoded activation; nonzero: share of activations
-    with a spike; steps: time steps of the longest train. multiplies: at read-out, for each output. encodings: encoded
+    with a spike; steps: time steps of the longest train. ace: weight bits times spike bits times steps, for each
+    multiply-add. multiplies: at read-out, for each output. encodings: encoded
     activations for each multiply-add. bits: of a weight with its share of scales, steps and offsets. attention: its
     additions and updates for each multiply-add of its own products; 0 where it is not spiked. head: its multiply-adds,
     done in floats, for each of the linear layers. joules: of a token, by energy rule.
@@ -37,6 +38,7 @@ class Cost:
     spikes: float
     nonzero: float
     steps: int
+    ace: float
     multiplies: float
     encodings: float
     bits: float
@@ -70,6 +72,7 @@ def cost_of(program: Program, stats: Stats) -> Cost:
         spikes=of_linears.spikes_per_activation,
         nonzero=of_linears.nonzero,
         steps=of_linears.time_steps,
+        ace=of_linears.ace,
         multiplies=sum(_multiplies(op) for op in reads) / outputs,
         encodings=of_linears.activations / macs,
         bits=sum(getattr(of, "bits_per_weight", 32.0) * count(of.shape, {}) for of in weights) / entries,

@@ -26,7 +26,7 @@ from .cost import Cost, cost_of
 
 Tokens = NDArray[np.int64]
 Progress = Callable[[int, int, str], None]
-FORMAT = 1
+FORMAT = 2
 _ENCODING = "insert-encoders"
 _KEPT = 3  # programs without spikes kept in memory
 

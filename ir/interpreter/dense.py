@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional as F
 
+from ..ops.dense import front_order
 from ..types import Current, Train
 from .kernel import Call, T, kernel
 
@@ -121,6 +122,12 @@ def concat(c: Call) -> Out:
 @kernel("nn.repeat")
 def repeat(c: Call) -> Out:
     return (c.operands[0].repeat_interleave(c.attr("times"), dim=c.attr("axis")),)
+
+
+@kernel("nn.set_apart")
+def set_apart(c: Call) -> Out:
+    (x,) = c.operands
+    return (x[..., front_order(c.attr("channels"), x.shape[-1], c.attr("back"))],)
 
 
 def hadamard(x: T) -> T:

@@ -6,14 +6,13 @@ added to, sign-flipped and doubled, never multiplied. Both give the same integer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 
 from ..codes import Code
-from ..ops.spikes import segments_of
-from ..types import FloatWeight, Ints, Membrane, Plane, Segment, Spikes, planes
+from ..ops.spikes import grid_tops, segments_of
+from ..types import FloatWeight, Ints, Membrane, Plane, Spikes, planes
 from .kernel import Call, T, WeightData, kernel
 
 Out = tuple[T, ...]
@@ -52,13 +51,6 @@ def clipped(x: T, form: str, q: float) -> T:
     return torch.sign(x) * torch.relu(magnitude - low) if form == "soft" else torch.where(magnitude > low, x, 0.0)
 
 
-def grid_top(attrs: Mapping[str, Any], code: Code) -> int:
-    """The largest count on either side of zero that an encoder's grid has."""
-    if attrs["levels"]:
-        return int(attrs["levels"])
-    return (code.hi + 1) // 2 - 1 if attrs["grid"] == "offset" else code.hi
-
-
 def _threshold(c: Call, x: T, top: int) -> T:
     factor = float(c.attr("factor"))
     if c.attr("threshold") == "static":
@@ -68,16 +60,14 @@ def _threshold(c: Call, x: T, top: int) -> T:
     return x.abs().amax(-1, keepdim=True) * factor / top
 
 
-def count_range(attrs: Mapping[str, Any], code: Code) -> tuple[int, int]:
+def count_range(grid: str, top: int, code: Code) -> tuple[int, int]:
     """Least and largest count of an encoder. Symmetric grids clamp symmetrically: -N-1 would need one step more."""
-    top = grid_top(attrs, code)
-    low, high = {"symmetric": (-top, top), "offset": (0, 2 * top + 1), "asymmetric": (0, top)}[attrs["grid"]]
+    low, high = {"symmetric": (-top, top), "offset": (0, 2 * top + 1), "asymmetric": (0, top)}[grid]
     return max(low, code.lo), min(high, code.hi)
 
 
-def _encode_segment(c: Call, x: T, segment: Segment) -> tuple[T, T, T]:
-    code, grid = segment.code, c.attr("grid")
-    top = grid_top(c.op.attrs, code)
+def _encode_segment(c: Call, x: T, code: Code, top: int) -> tuple[T, T, T]:
+    grid = c.attr("grid")
     u = clipped(x, c.attr("clip"), c.attr("quantile"))
     measured = u if c.attr("order") == "clip_first" else x
     if grid == "asymmetric":
@@ -95,7 +85,7 @@ def _encode_segment(c: Call, x: T, segment: Segment) -> tuple[T, T, T]:
         edges, counts = (torch.from_numpy(part) for part in code.priced(top, c.attr("price")))
         n = counts.index_select(0, bucket(u / v, edges).flatten()).reshape(u.shape)
     else:
-        n = torch.clamp(torch.round(u / v) + z, *count_range(c.op.attrs, code))
+        n = torch.clamp(torch.round(u / v) + z, *count_range(grid, top, code))
     return n.to(torch.int32), v, z.to(torch.int32)
 
 
@@ -118,7 +108,8 @@ def bucket(u: T, edges: T) -> T:
 def encode(c: Call) -> Out:
     (x,) = c.operands
     segments = segments_of(c.attr("code"), x.shape[-1])
-    made = [_encode_segment(c, x[..., s.start : s.stop], s) for s in segments]
+    tops = grid_tops(c.op.attrs, segments)
+    made = [_encode_segment(c, x[..., s.start : s.stop], s.code, top) for s, top in zip(segments, tops, strict=True)]
     n, v, z = (torch.cat(part, dim=-1) for part in zip(*made, strict=True))
     return (n, v, z) if len(c.op.results) == 3 else (n, v)
 

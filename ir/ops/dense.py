@@ -207,6 +207,30 @@ def repeat(args: Args) -> tuple[Type, ...]:
     return (Tensor(x.dtype, (*x.shape[:axis], int(have) * args.attrs["times"], *x.shape[axis + 1 :])),)
 
 
+def front_order(channels: tuple[int, ...], width: int, back: bool = False) -> list[int]:
+    """Where each channel of nn.set_apart's result comes from."""
+    apart = set(channels)
+    order = [*channels, *(c for c in range(width) if c not in apart)]
+    return sorted(range(width), key=order.__getitem__) if back else order
+
+
+@op("nn.set_apart", attrs={"channels": attr(tuple), "back": default(False)}, cost=free)
+def set_apart(args: Args) -> tuple[Type, ...]:
+    """The listed channels moved to the front of the last axis, in that order; the others follow in their own.
+
+    With `back` from the front to their places: the inverse. What is set apart may be encoded with a code of its own,
+    as a segment (salient channels, which get more steps).
+    """
+    x, channels = args.tensor(0, "f32"), args.attrs["channels"]
+    width = x.shape[-1]
+    whole = all(type(c) is int for c in channels) and isinstance(width, int)
+    require(
+        whole and bool(channels) and len(set(channels)) == len(channels) and all(0 <= c < int(width) for c in channels),
+        f"channels {list(channels)} are not some of those of {x}, each once",
+    )
+    return (x,)
+
+
 def rotate_cost(args: Args, results: tuple[Type, ...], dims: Mapping[str, int]) -> Work:
     """Butterfly additions of the Hadamard part and products with the small factor."""
     x = args.operands[0].shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from math import inf
+from typing import Any
 
 from ..codes import Code
 from ..types import (
@@ -33,6 +34,17 @@ def segments_of(code: Code | Segments, width: int) -> Segments:
     return (Segment(0, width, code),) if isinstance(code, Code) else code
 
 
+def grid_tops(attrs: Mapping[str, Any], segments: Segments) -> tuple[int, ...]:
+    """Of each segment the largest count on either side of zero that an encoder's grid has.
+
+    That is what `levels` says, one number for all or a list, and 0 stands for what the code carries.
+    """
+    levels = attrs["levels"]
+    each = levels if isinstance(levels, tuple) else (levels,) * len(segments)
+    half = attrs["grid"] == "offset"
+    return tuple(n or ((s.code.hi + 1) // 2 - 1 if half else s.code.hi) for n, s in zip(each, segments, strict=True))
+
+
 def _check_segments(segments: Segments, width: int) -> None:
     typed = bool(segments) and all(isinstance(s, Segment) for s in segments)
     covered = (
@@ -45,7 +57,7 @@ def _check_segments(segments: Segments, width: int) -> None:
 ENCODER = {
     "code": attr(Code, tuple),
     "grid": word(*GRIDS, default="symmetric"),
-    "levels": default(0),
+    "levels": default(0, int, tuple),
     "threshold": word("absmax", "mean", "static", default="absmax"),
     "factor": default(1.0),
     "clip": word("none", "soft", "hard", default="none"),
@@ -61,7 +73,8 @@ def encode(args: Args) -> tuple[Type, ...]:
     """f32[..., d] -> spikes, scale f32[..., K] and, on offset and asymmetric grids, zero point i32[..., K].
 
     K is the number of segments; scale V and zero z are found per token and segment, n = clip(round(u/V) + z).
-    `levels` is the grid's top N (0: what the code carries; on an offset grid its half).
+    `levels` is the grid's top N, one for all segments or a list of one each (0: what the code carries; on an offset
+    grid its half). A grid that goes beyond its code saturates at what that carries.
     threshold absmax: V = factor·max|x|/N; mean: V = factor·mean|x|; static: V = factor.
     grid symmetric: z = 0; offset: z = N+1, unsigned codes; asymmetric: V = (max-min)/N, z = round(-min/V).
     clip soft: u = sign(x)·relu(|x| - q), hard: u = x where |x| > q, q the `quantile` of |x| of the token and segment
@@ -79,7 +92,11 @@ def encode(args: Args) -> tuple[Type, ...]:
     require(0.0 <= args.attrs["price"] < inf, "price must be 0 or more, and finite")
     require(plain or args.attrs["grid"] == "symmetric", "price and widening need the symmetric grid")
     require(0.0 < args.attrs["factor"] < inf, "factor must be positive and finite")
-    require(args.attrs["levels"] >= 0, "levels must be 0 or more")
+    levels = args.attrs["levels"]
+    whole = all(type(n) is int and n >= 0 for n in (levels if isinstance(levels, tuple) else (levels,)))
+    require(whole, "levels must be 0 or more")
+    fits = not isinstance(levels, tuple) or len(levels) == len(segments)
+    require(fits, f"levels = {levels}: a list has one for each of the {len(segments)} segments")
     unsigned = args.attrs["grid"] != "symmetric"
     for s in segments:
         require((s.code.lo >= 0) == unsigned, f"{s.code} does not suit the {args.attrs['grid']} grid")

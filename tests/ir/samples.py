@@ -191,11 +191,12 @@ def _matmul(w: World) -> None:
 
 
 def _encode(w: World) -> None:
+    code = w.choose([*SIGNED, MIXED])
     w.call(
         "spike.encode",
         f32(*TOKENS),
-        code=w.choose([*SIGNED, MIXED]),
-        levels=w.choose([0, 3]),
+        code=code,
+        levels=w.choose([0, 3, (2, 1) if code is MIXED else (2,)]),
         threshold=w.choose(["absmax", "mean", "static"]),
         factor=w.choose([1.0, 1 / 3, 1e-7]),
         clip=w.choose(["none", "soft", "hard"]),
@@ -251,6 +252,12 @@ SAMPLES: dict[str, Callable[[World], object]] = {
     ),
     "nn.reshape": lambda w: w.call("nn.reshape", f32(*TOKENS), shape=("B", "S", 2, 3)),
     "nn.permute": lambda w: w.call("nn.permute", _heads(), axes=(0, 2, 1, 3)),
+    "nn.set_apart": lambda w: w.call(
+        "nn.set_apart",
+        f32(*TOKENS),
+        channels=w.choose([(4, 1), (0,), (5, 4, 3, 2, 1, 0)]),
+        back=w.choose([False, True]),
+    ),
     "nn.slice": lambda w: w.call("nn.slice", f32(*TOKENS), axis=w.choose([2, -1]), start=1, stop=4),
     "nn.concat": _concat,
     "nn.repeat": lambda w: w.call("nn.repeat", _heads(heads=2), axis=1, times=2),

@@ -13,7 +13,7 @@ from sdllm.ir.interpreter.spikes import run_train
 ALL = (
     *(c(T) for c in (Binary, Ternary) for T in (1, 2, 7, 15, 31)),
     *(c(T) for c in (Bits, SignedBits, CSD) for T in (1, 2, 3, 5, 8, 12, 14)),
-    *(GIF(L, T, s) for L in (2, 3, 16, 128) for T in (1, 2, 5) for s in (False, True)),
+    *(GIF(L, T, s) for L in (2, 3, 16, 128, 256) for T in (1, 2, 5) for s in (False, True)),
     *(Ramp(b, d) for b, d in ((2, 1), (2, 6), (4, 1), (4, 3), (8, 2), (16, 2), (64, 2))),
     *(DigitRamp(*x) for x in ((1, 1, 1), (2, 3, 4), (3, 2, 5), (6, 4, 10), (4, 1, 12), (7, 6, 40))),
 )
@@ -60,7 +60,7 @@ def test_decode_inverts_encode(code) -> None:
 def test_shape_and_steps(code) -> None:
     n = span(code)[:6].reshape(2, -1) if len(span(code)) >= 6 else span(code)[:2].reshape(2, 1)
     train = code.encode(n)
-    assert train.dtype == np.int8
+    assert train.dtype == (np.int8 if code.level < 128 else np.int16)
     assert train.shape == (code.steps, *n.shape)
     assert len(code.doublings) == len(code.weights) == code.steps
     assert np.array_equal(code.decode(train), n)
@@ -199,8 +199,8 @@ def test_text_form_is_forgiving_about_spaces_and_defaults() -> None:
         ("binary{T=-3}", "T must be at least 1"),
         ("csd{T=31}", "T must be 1 to 30"),
         ("bits{T=0}", "T must be 1 to 30"),
-        ("gif{L=1, T=2}", "L must be 2 to 128"),
-        ("gif{L=129, T=2}", "L must be 2 to 128"),
+        ("gif{L=1, T=2}", "L must be 2 to 256"),
+        ("gif{L=257, T=2}", "L must be 2 to 256"),
         ("gif{L=16, T=0}", "T at least 1"),
         ("gif{L=16, T=2, signed=1}", "signed is true or false"),
         ("ramp{base=6, digits=2}", "power of two"),

@@ -109,6 +109,8 @@ def test_moving_data() -> None:
     for name, attrs, moved in (
         ("nn.reshape", {"shape": ("B", 2, 2, "S", 3, 2)}, lambda x: x.reshape(2, 2, 2, 3, 3, 2)),
         ("nn.permute", {"axes": (0, 2, 3, 1)}, lambda x: x.transpose(0, 2, 3, 1)),
+        ("nn.set_apart", {"channels": (4, 1)}, lambda x: x[..., [4, 1, 0, 2, 3, 5]]),
+        ("nn.set_apart", {"channels": (4, 1), "back": True}, lambda x: x[..., [2, 1, 3, 4, 0, 5]]),
         ("nn.slice", {"axis": 1, "start": 1, "stop": 3}, lambda x: x[:, 1:3]),
         ("nn.slice", {"axis": -1, "start": 4, "stop": 6}, lambda x: x[..., 4:6]),
         ("nn.slice", {"axis": 2, "start": 0, "stop": 1}, lambda x: x[:, :, :1]),

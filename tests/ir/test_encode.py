@@ -83,6 +83,37 @@ def test_asymmetric(seed: int, coded) -> None:
     assert z[0, 0, 0] == 0
 
 
+@pytest.mark.parametrize("signed", [False, True], ids=["asymmetric", "symmetric"])
+@given(seed=SEEDS, levels=st.integers(2, 16), steps=st.sampled_from([2, 4]))
+@settings(max_examples=40, **LAWS)
+def test_gif_saturates_as_it_is_told(signed: bool, seed: int, levels: int, steps: int) -> None:
+    """T spikes of at most L-1 carry T·(L-1), the grid of SpikeLLM goes to T·L-1: its top T-1 codes saturate, or there
+    is a step more (or as many as it takes, if L < T), and then none does."""
+    x, top = activations(seed), steps * levels - 1
+    grid = "symmetric" if signed else "asymmetric"
+
+    def with_steps(count: int) -> list[np.ndarray]:
+        return encoded(x, code=GIF(levels, count, signed), grid=grid, levels=top)
+
+    short, whole = with_steps(steps), with_steps(-(-top // (levels - 1)))
+    assert np.array_equal(short[1], whole[1])
+    carried = steps * (levels - 1)
+    assert np.array_equal(short[0], np.clip(whole[0], -carried if signed else 0, carried))
+    if signed:
+        assert np.abs(whole[0]).max() == top
+        assert (short[0] != whole[0]).any()
+
+
+def test_segments_have_their_own_levels() -> None:
+    x = activations(3)
+    code = (Segment(0, 5, GIF(16, 2)), Segment(5, WIDTH, GIF(16, 1)))
+    n, v, z = encoded(x, code=code, grid="asymmetric", levels=(31, 0))
+    for index, (s, top) in enumerate(zip(code, (31, 15), strict=True)):
+        parts = encoded(np.ascontiguousarray(x[..., s.start : s.stop]), code=s.code, grid="asymmetric", levels=top)
+        made = (n[..., s.start : s.stop], v[..., index : index + 1], z[..., index : index + 1])
+        assert all(np.array_equal(a, b) for a, b in zip(made, parts, strict=True))
+
+
 @pytest.mark.parametrize("levels", [0, 7])
 @given(seed=SEEDS)
 @settings(max_examples=40, **LAWS)

@@ -170,6 +170,8 @@ void sd_copy(struct sd_thread *t, int size, const sd_int *shape, void *y, const 
              const sd_int *xs);
 void sd_repeat(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
                const sd_int *xs, int axis, sd_int times);
+void sd_pick(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
+             const sd_int *xs, const int *order);
 void sd_embed(struct sd_thread *t, const struct sd_matrix *w, sd_int n, float *y, sd_int stride,
               const int64_t *ids, sd_int rows, sd_int offset);
 void sd_turns(struct sd_thread *t, float *turns, sd_int stride, const int64_t *positions, const float *freq,

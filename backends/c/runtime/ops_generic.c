@@ -71,6 +71,16 @@ void sd_repeat(struct sd_thread *t, int size, const sd_int *shape, void *y, cons
     }
 }
 
+void sd_pick(struct sd_thread *t, int size, const sd_int *shape, void *y, const sd_int *ys, const void *x,
+             const sd_int *xs, const int *order) {
+    SD_EACH(t, r, sd_rows(shape)) {
+        for (sd_int i = 0; i < shape[3]; i++) {
+            move_one(size, (unsigned char *)y + (sd_row(shape, ys, r) + i * ys[3]) * size,
+                     (const unsigned char *)x + (sd_row(shape, xs, r) + order[i] * xs[3]) * size);
+        }
+    }
+}
+
 void sd_embed(struct sd_thread *t, const struct sd_matrix *w, sd_int n, float *y, sd_int stride,
               const int64_t *ids, sd_int rows, sd_int offset) {
     const unsigned char *table = t->w[w->values];

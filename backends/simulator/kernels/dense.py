@@ -30,6 +30,13 @@ def rms_norm(x: Array, gain: Array | None = None, *, eps: float, gain_offset: fl
     return y if gain is None else np.asarray(y * (gain + np.float32(gain_offset)))
 
 
+def set_apart(x: Array, *, channels: tuple[int, ...], back: bool) -> Array:
+    """Channels moved to the front of the last axis, or (back) from there to their places; others keep their order."""
+    order = np.append(channels, np.delete(np.arange(x.shape[-1]), channels)).astype(np.intp)
+    moved: Array = x[..., np.argsort(order) if back else order]
+    return moved
+
+
 def layer_norm(x: Array, gain: Array | None = None, bias: Array | None = None, *, eps: float) -> Array:
     """(x - mean) / √(var + eps) · gain + bias; a gain [H, D] is a norm of its own for each head of [B,H,S,D]."""
     centred = x - x.mean(-1, keepdims=True)

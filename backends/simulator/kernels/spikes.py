@@ -79,7 +79,7 @@ def _encode_segment(
     x: Array,
     code: Code,
     grid: str,
-    levels: int,
+    top: int,
     threshold: str,
     factor: float,
     clip: str,
@@ -88,7 +88,6 @@ def _encode_segment(
     overflow: str,
     price: float,
 ) -> tuple[Array, Array, Array]:
-    top = levels or ((code.hi + 1) // 2 - 1 if grid == "offset" else code.hi)
     u = _clipped(x, clip, quantile)
     measured = u if order == "clip_first" else x
     if grid == "asymmetric":
@@ -110,9 +109,12 @@ def _encode_segment(
     return n.astype(np.int32), v, z.astype(np.int32)
 
 
-def encode(x: Array, segments: Sequence[Segment], *, grid: str, **rule: Any) -> tuple[Array, ...]:
+def encode(x: Array, segments: Sequence[Segment], *, grid: str, tops: Sequence[int], **rule: Any) -> tuple[Array, ...]:
     """f32[..., d] to counts i32, scale f32[..., K] and, off the symmetric grid, zero point i32[..., K]."""
-    made = [_encode_segment(x[..., s.start : s.stop], s.code, grid, **rule) for s in segments]
+    made = [
+        _encode_segment(x[..., s.start : s.stop], s.code, grid, top, **rule)
+        for s, top in zip(segments, tops, strict=True)
+    ]
     n, v, z = made[0] if len(made) == 1 else tuple(np.concatenate(p, -1) for p in zip(*made, strict=True))
     return (n, v) if grid == "symmetric" else (n, v, z)
 
