@@ -101,7 +101,10 @@ def main() -> None:
     scored = windows(ids, args.window, args.windows, str(args.text))
     trials = Trials(prepared, scored, args.out, progress=ui.progress)
     source = trials.source()
-    print(f"source: perplexity {source.perplexity:.3f} on {len(scored)} windows of {args.window} tokens\n\n{HEAD}")
+    print(
+        f"source: perplexity {source.perplexity:.3f} on {len(scored)} windows of {args.window} tokens\n\n{HEAD}",
+        flush=True,
+    )
     chosen = {n: p for n, p in rows().items() if not args.only or any(word in n for word in args.only)}
     for name, pipeline in {**chosen, **{p: p for p in args.pipeline}}.items():
         entry = line(Row(name, "", "", pipeline), trials.outcome(pipeline), source)

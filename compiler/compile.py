@@ -42,6 +42,7 @@ class Request:
     length: int = 128
     held_out: int = 8
     seed: int = 0
+    keep: Path | None = None
     revision: str | None = None
     rope_length: int | None = None
     trust_remote_code: bool = False
@@ -127,7 +128,14 @@ def compile_model(request: Request, ui: Quiet | None = None, prepared: Prepared 
     with building(request.out, force=request.force) as folder:
         prepared = prepared or prepare(request, ui)
         model, calibration = prepared.model, prepared.calibration
-        context = Context(model.store, calibration.tokens, request.seed, progress=ui.progress, memo=prepared.memo)
+        context = Context(
+            model.store,
+            calibration.tokens,
+            request.seed,
+            progress=ui.progress,
+            memo=prepared.memo,
+            keep=request.keep,
+        )
         _note_origin(request, model, context)
         program = _rewrite(request, model, passes, context, calibration, ui)
         for target in chosen:

@@ -56,10 +56,17 @@ class SpikeLLM(Choices):
             share = self.share or {2: 0.1, 4: 0.05}[self.T]
             attention = str(self.attention).lower()
             parts.append(f"allocate-steps{{method={self.salient},share={share:g},attention={attention}}}")
-        method = "gptq" if self.pipeline == "gptq" else f"omniquant,preset={self.preset}"
-        parts.append(f"quantize-weights{{method={method},bits={self.weights},group={self.group}}}")
+        parts.append(self._weights())
         parts.append(self._encoders())
         return ",".join(parts)
+
+    def _weights(self) -> str:
+        given = f"bits={self.weights},group={self.group}"
+        if self.pipeline == "gptq":
+            return f"quantize-weights{{method=gptq,{given}}}"
+        more = {2: 1, 4: 2}.get(self.T, 0)
+        learned = f"preset={self.preset},activations={self.activations},salient={self.activations + more}"
+        return f"quantize-weights{{method=omniquant,{given},minimum=true,{learned}}}"
 
     def _encoders(self) -> str:
         signed = self.pipeline == "gptq"

@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -35,7 +36,8 @@ class Context:
     """What passes may read beside the program: weights, calibration tokens i64[N, L], and the seed.
 
     Passes add weights to the store, and notes; `progress(done, total, what)` is told of long work. `memo` keeps what a
-    pass measured, under a hash of all it depends on, for callers that run pipelines one after the other.
+    pass measured, under a hash of all it depends on, for callers that run pipelines one after the other. `keep` is a
+    folder for parts of long work, likewise by hash, which a pass that was stopped takes up again.
     """
 
     store: Store
@@ -44,6 +46,7 @@ class Context:
     notes: list[Note] = field(default_factory=list)
     progress: Callable[[int, int, str], None] = lambda done, total, what: None
     memo: dict[str, Any] = field(default_factory=dict)
+    keep: Path | None = None
 
     def note(self, module: str, text: str) -> None:
         """Record what happened to a module."""

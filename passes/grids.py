@@ -78,9 +78,18 @@ def round_to_nearest(matrix: NDArray[np.float32], of: GridWeight, *, search: boo
     """Each weight to its nearest grid value: parts of the GridWeight."""
     w = torch.from_numpy(matrix)
     scales = find_scales(w, of, search=search)
+    return on_grid(w, of, scales.scale, scales.minimum)[0]
+
+
+def on_grid(
+    w: torch.Tensor, of: GridWeight, scale: torch.Tensor, minimum: torch.Tensor | None
+) -> tuple[Parts, torch.Tensor]:
+    """Parts of a matrix [out, in] on the grid with these scales and minima [out, groups], and what they stand for."""
+    scales = Scales(_half(scale).clamp(min=2.0**-24), None if minimum is None else _half(minimum))
     wide = scales.scale.repeat_interleave(of.group, 1)[:, : w.shape[1]]
     low = None if scales.minimum is None else scales.minimum.repeat_interleave(of.group, 1)[:, : w.shape[1]]
-    return _parts(_codes(w, wide, low, of), scales)
+    codes = _codes(w, wide, low, of)
+    return _parts(codes, scales), codes * wide + (0.0 if low is None else low)
 
 
 def inverse_factor(moments: torch.Tensor, damp: float) -> torch.Tensor:

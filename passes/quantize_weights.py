@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ..ir import GridWeight, Op, Program, Rewriter, RowWeight
 from .base import Context, Pass, PassError
-from .graph import body_linears, heads, is_float, new_weight
+from .graph import body_linears, heads, is_float, new_floats, new_weight
 from .grids import Parts, gptq, inverse_factor, round_to_nearest
+from .omniquant import PRESETS, Learned, Learning, omniquant
 from .rows import rows_on_one_scale
 
 
@@ -20,7 +21,10 @@ from .rows import rows_on_one_scale
 class QuantizeWeights(Pass):
     """Weights of every linear onto a grid of `bits` bits, per channel (group=0) or with a scale for `group` inputs.
 
-    method rtn rounds to nearest; gptq spreads rounding errors by the inputs' second moments on calibration text.
+    method rtn rounds to nearest; gptq spreads rounding errors by the inputs' second moments on calibration text;
+    omniquant learns, block by block, how much of each group's range to clip and, where `activations` of so many bits
+    are in the loop (`salient` for channels set apart), scales of the channels between norm or up-projection and the
+    next linears. preset says how long: published (20 epochs, 128 sequences), hour (5, 32) or tiny (2, 4).
     minimum=true gives each group a minimum as well (as Q4_1 has). rows=true gives each group an integer step and
     offset on one scale a row, so that a row needs one membrane and one multiply whatever its groups; a model that
     comes from a Q4_1 file keeps its own grid under rtn with bits=4, group=32 and either of the two. The head stays
@@ -35,11 +39,18 @@ class QuantizeWeights(Pass):
     rows: bool = False
     search: bool = True
     damp: float = 0.01
+    preset: str = "hour"
+    epochs: int = 0
+    lwc_lr: float = 1e-2
+    let_lr: float = 1e-3
+    alpha: float = 0.75
+    activations: int = 0
+    salient: int = 0
     head_bits: int = 0
 
     def apply(self, program: Program, ctx: Context) -> Program:
-        if self.method not in ("rtn", "gptq"):
-            raise PassError(f"method={self.method} is none of rtn, gptq")
+        if self.method not in ("rtn", "gptq", "omniquant"):
+            raise PassError(f"method={self.method} is none of rtn, gptq, omniquant")
         most = 7 if self.minimum else 8
         if not 2 <= self.bits <= most or not (self.head_bits == 0 or 2 <= self.head_bits <= most):
             raise PassError(f"bits are 2 to {most}{' beside a minimum' * self.minimum}")
@@ -53,9 +64,22 @@ class QuantizeWeights(Pass):
         wanted.update({op.result.name: self.head_bits for op in program.ops if op.result.name in out})
         _check_stage(program, set(wanted))
         moments = _second_moments(program, ctx, body) if self.method == "gptq" and body else {}
+        learned = self._learned(program, ctx, body) if self.method == "omniquant" and body else Learned({}, {}, {})
         rewriter = Rewriter(program)
         source, factor = "", None
         for op in program.ops:
+            if op.result.name in learned.gains:
+                rewriter.keep(new_floats(rewriter, ctx, op, 0, learned.gains[op.result.name]))
+                continue
+            if op.result.name in learned.parts:
+                matrix = program.weights[op.weights[0]].type
+                assert len(matrix.shape) == 2
+                parts = learned.parts[op.result.name]
+                made = new_weight(rewriter, ctx, op, 0, self._grid(matrix.shape), parts)
+                if op.result.name in learned.biases:
+                    made = new_floats(rewriter, ctx, made, 1, learned.biases[op.result.name])
+                rewriter.keep(made)
+                continue
             if op.result.name not in wanted or not is_float(program, op):
                 rewriter.keep(op)
                 continue
@@ -68,6 +92,21 @@ class QuantizeWeights(Pass):
             )
             rewriter.keep(new_weight(rewriter, ctx, op, 0, of, parts))
         return rewriter.done()
+
+    def _grid(self, shape: tuple[int, int]) -> GridWeight:
+        return GridWeight(self.bits, self.group if 0 < self.group < shape[1] else shape[1], self.minimum, shape)
+
+    def _learned(self, program: Program, ctx: Context, body: list[Op]) -> Learned:
+        if self.preset not in PRESETS:
+            raise PassError(f"preset={self.preset} is none of {', '.join(PRESETS)}")
+        rates = (self.lwc_lr, self.let_lr, self.alpha)
+        if self.epochs < 0 or not all(0 < rate < math.inf for rate in rates) or self.alpha > 1:
+            raise PassError("epochs is 0 or more (0: the preset's), rates more than 0, alpha at most 1")
+        if not (0 <= self.activations <= 8 and 0 <= self.salient <= 10):
+            raise PassError("activations are 0 (float) to 8 bits, salient 0 to 10")
+        epochs, sequences = PRESETS[self.preset]
+        how = Learning(self.epochs or epochs, sequences, *rates, self.activations, self.salient)
+        return omniquant(program, ctx, body, self._grid, how)
 
     def _factor(self, op: Op, moments: torch.Tensor) -> torch.Tensor:
         try:

@@ -27,6 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--pipeline", help="passes spelled out: a,b{option=value},c (see `passes`)")
     parser.add_argument("--sequences", type=int, default=32, help="calibration sequences (default 32)")
     parser.add_argument("--length", type=int, default=128, help="tokens of each (default 128)")
+    parser.add_argument(
+        "--keep", type=Path, help="folder for parts of long passes, which a compilation that was stopped takes up again"
+    )
     parser.add_argument("--no-measure", action="store_true", help="leave out perplexity, firing rates and energy")
     passes = parser.add_argument_group("passes")
     passes.add_argument(
@@ -89,6 +92,7 @@ def _request(args: argparse.Namespace) -> Request:
         pipeline=args.pipeline,
         sequences=args.sequences,
         length=args.length,
+        keep=args.keep,
         start_from=args.start_from,
         stop_after=args.stop_after,
         check_numerics=args.check_numerics,

@@ -118,7 +118,8 @@ class Trials:
 
     def _run(self, program: Program, store: Store, passes: Sequence[Pass]) -> tuple[Program, Store]:
         own = store.copy()
-        context = Context(own, self._calibration, self._seed, progress=self._progress, memo=self._memo)
+        keep = self.folder / "parts"
+        context = Context(own, self._calibration, self._seed, progress=self._progress, memo=self._memo, keep=keep)
         return run_pipeline(program, passes, context), own
 
 

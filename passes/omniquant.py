@@ -1,0 +1,346 @@
+"""OmniQuant: clipping of weights, and channel scales between layers, learned block by block (Shao et al., 2308.13137).
+
+A block's quantised output is drawn to what the float block gives for the float input, by gradients through rounding.
+Two blocks' activations are held, whatever the depth: inputs of the float and of the quantised block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..ir import FloatWeight, GridWeight, Op, Program, print_program
+from ..ir.interpreter import Interpreter
+from ..ir.interpreter.kernel import WeightData
+from ..ir.ops.dense import front_order
+from .base import Context, PassError
+from .blocks import Block, blocks, run_ops
+from .grids import Parts, on_grid
+
+T = torch.Tensor
+_START = 4.0  # sigmoid(4) = 0.982 of the range: almost unclipped, as published
+_BATCH = 1  # sequences a step, as published
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How to learn: passes over `sequences` calibration sequences, learning rates, and bits of activations (0: float)
+    for usual channels and for those set apart. `alpha` weighs activations against weights where scales start."""
+
+    epochs: int
+    sequences: int
+    lwc_lr: float
+    let_lr: float
+    alpha: float
+    activations: int
+    salient: int
+
+
+PRESETS = {"published": (20, 128), "hour": (5, 32), "tiny": (2, 4)}
+
+
+@dataclass
+class Learned:
+    """What came out: parts of each matrix by its linear's result, new biases, and new gains of norms by theirs."""
+
+    parts: dict[str, Parts]
+    biases: dict[str, np.ndarray]
+    gains: dict[str, np.ndarray]
+
+
+def omniquant(
+    program: Program, ctx: Context, linears: list[Op], grid: Callable[[tuple[int, int]], GridWeight], how: Learning
+) -> Learned:
+    """Learn the grids of these float linears. Raises PassError where the program is no chain of blocks."""
+    before, chain = blocks(program)
+    wanted = {op.result.name for op in linears}
+    outside = wanted - {op.result.name for block in chain for op in block.ops}
+    if outside:
+        op = next(op for op in linears if op.result.name in outside)
+        raise PassError(f"method=omniquant: {op.loc.module} is in no block that hands on one value; take gptq")
+    tokens = ctx.tokens()[: how.sequences]
+    batches = [torch.from_numpy(tokens[i : i + _BATCH]) for i in range(0, len(tokens), _BATCH)]
+    interpreter = Interpreter(program, ctx.store)
+    told = hashlib.sha256(f"{print_program(program)} {sorted(wanted)} {grid((1, 1))} {how}".encode() + tokens.tobytes())
+    runs = [_Run(interpreter, ids) for ids in batches]
+    for run in runs:
+        values = run_ops(before, run.inputs(), interpreter.weight, run.state())
+        run.exact = run.quantised = values[chain[0].enters].detach()
+    found = Learned({}, {}, {})
+    for index, block in enumerate(chain):
+        ctx.progress(index, len(chain), "blocks learned")
+        learner = _Learner(program, interpreter, block, wanted, grid, how, runs)
+        learner.load_or_learn(ctx.keep / f"omniquant-{told.hexdigest()[:16]}-{index}.npz" if ctx.keep else None)
+        ctx.note(block.ops[-1].loc.module, f"block {index}: relative error {learner.start:.4f} -> {learner.end:.4f}")
+        learner.conclude(found)
+    return found
+
+
+class _Run:
+    """A batch of calibration tokens on its way through the blocks."""
+
+    def __init__(self, interpreter: Interpreter, ids: T) -> None:
+        self._interpreter, self._ids = interpreter, ids
+        self.exact = self.quantised = torch.zeros(0)
+
+    def inputs(self) -> dict[str, T]:
+        state = self._interpreter.new_state(len(self._ids))
+        return self._interpreter.bind({"ids": self._ids}, state)
+
+    def state(self) -> dict[str, T]:
+        return dict(self._interpreter.new_state(len(self._ids)).arrays)
+
+
+@dataclass
+class _Scale:
+    """A learned scale s of the channels that some linears read: their input is divided by it, their columns multiplied.
+
+    `source` is the norm, or the linear, in whose gain (or rows) the division goes; `order` is where the input's
+    channels are among those of the source.
+    """
+
+    source: Op
+    order: list[int]
+    log: T
+
+    def at_source(self) -> T:
+        """s in the order of the source's channels."""
+        whole = torch.empty_like(self.log)
+        return whole.index_copy(0, torch.tensor(self.order), self.log).exp()
+
+
+class _Learner:
+    """One block: its parameters, how they are learned, and what they come to."""
+
+    def __init__(
+        self,
+        program: Program,
+        interpreter: Interpreter,
+        block: Block,
+        wanted: set[str],
+        grid: Callable[[tuple[int, int]], GridWeight],
+        how: Learning,
+        runs: list[_Run],
+    ) -> None:
+        self.block, self.how, self.runs = block, how, runs
+        self.interpreter, self.program = interpreter, program
+        self.linears = [op for op in block.ops if op.result.name in wanted]
+        self.matrices = {op.result.name: interpreter.weight(op.weights[0]).values for op in self.linears}
+        self.grids = {n: grid((w.shape[0], w.shape[1])) for n, w in self.matrices.items()}
+        self.apart = {op.result.name: len(op.attrs["channels"]) for op in block.ops if op.name == "nn.set_apart"}
+        self.clips: dict[str, list[T]] = {}
+        for name, of in self.grids.items():
+            shape = (of.shape[0], of.groups)
+            self.clips[name] = [torch.full(shape, _START) for _ in range(2 if of.minimum else 1)]
+        self.scales = self._scales() if how.activations else {}
+        self.start = self.end = 0.0
+
+    # ---- scales between layers ----
+
+    def _scales(self) -> dict[str, _Scale]:
+        """Where a scale can go into what makes the input: a norm with a gain, or a linear that gates nothing itself."""
+        users, makers = self.program.users(), {r.name: op for op in self.block.ops for r in op.results}
+        inputs = {op.operands[0].name for op in self.linears}
+        found: dict[str, _Scale] = {}
+        for name in sorted(inputs):
+            mine = all(u in self.linears for u in users[name])
+            maker, width = makers.get(name), self.matrices[next(iter(self._readers(name))).result.name].shape[1]
+            order = list(range(width))
+            if mine and maker is not None and maker.name == "nn.set_apart" and not maker.attrs["back"]:
+                order = front_order(maker.attrs["channels"], width)
+                mine = len(users[maker.operands[0].name]) == 1
+                maker = makers.get(maker.operands[0].name)
+            if mine and maker is not None and maker.name == "nn.mul":
+                maker = next((m for o in maker.operands if (m := makers.get(o.name)) in self.linears), None)
+                mine = maker is not None and len(users[maker.result.name]) == 1
+            elif maker is None or maker.name != "nn.rms_norm" or not maker.weights:
+                continue
+            if mine and maker is not None:
+                found[name] = _Scale(maker, order, self._first_scale(name))
+        return found
+
+    def _readers(self, name: str) -> list[Op]:
+        return [op for op in self.linears if op.operands[0].name == name]
+
+    def _first_scale(self, name: str) -> T:
+        """log of max|x|^α / max|W|^(1-α) of each channel, with a geometric mean of 1: SmoothQuant's scale."""
+        tops: list[T] = []
+
+        def enter(op: Op, x: T) -> T:
+            if op.operands[0].name == name:
+                tops.append(x.detach().abs().flatten(0, -2).amax(0))
+            return x
+
+        with torch.no_grad():
+            for run in self.runs:
+                values = {**run.inputs(), self.block.enters: run.exact}
+                run_ops(self.block.ops, values, self.interpreter.weight, run.state(), enter=enter)
+        x = torch.stack(tops).amax(0).clamp(min=1e-5)
+        w = torch.stack([self.matrices[op.result.name].abs().amax(0) for op in self._readers(name)]).amax(0)
+        log = self.how.alpha * x.log() - (1 - self.how.alpha) * w.clamp(min=1e-5).log()
+        return log - log.mean()
+
+    def _scaled(self, op: Op) -> tuple[T, T | None]:
+        """Matrix and bias of a linear with the scales of its input and of what reads it."""
+        w = self.matrices[op.result.name]
+        bias = self.interpreter.weight(op.weights[1]).values if len(op.weights) == 2 else None
+        if (scale := self.scales.get(op.operands[0].name)) is not None:
+            w = w * scale.log.exp()
+        for scale in self.scales.values():
+            if scale.source is op:
+                w = w / scale.at_source()[:, None]
+                bias = None if bias is None else bias / scale.at_source()
+        return w, bias
+
+    # ---- running the block ----
+
+    def _forward(self, run: _Run, rounded: Mapping[str, T]) -> T:
+        """The quantised block on a batch; `rounded` are its matrices."""
+        matrices = {}
+        for op in self.linears:
+            _, bias = self._scaled(op)
+            biases = () if bias is None else (bias,)
+            matrices[op.result.name] = tuple(map(_data, (rounded[op.result.name], *biases)))
+
+        def finish(op: Op, y: T) -> T:
+            own = [s for s in self.scales.values() if s.source is op and op.name != "nn.linear"]
+            return y / own[0].at_source() if own else y
+
+        values = {**run.inputs(), self.block.enters: run.quantised}
+        run_ops(
+            self.block.ops, values, self.interpreter.weight, run.state(),
+            enter=self._enter, finish=finish, matrices=matrices,
+        )  # fmt: skip
+        return values[self.block.leaves]
+
+    def _enter(self, op: Op, x: T) -> T:
+        if not self.how.activations or op not in self.linears:
+            return x
+        apart = self.apart.get(op.operands[0].name, 0)
+        top = 2**self.how.activations - 1
+        if not apart or not self.how.salient:
+            return _counted(x, top)
+        first, rest = x[..., :apart], x[..., apart:]
+        return torch.cat((_counted(first, 2**self.how.salient - 1), _counted(rest, top)), -1)
+
+    def _rounded(self) -> dict[str, T]:
+        return {
+            op.result.name: _clipped(self._scaled(op)[0], self.grids[op.result.name], self.clips[op.result.name])[0]
+            for op in self.linears
+        }
+
+    # ---- learning ----
+
+    def load_or_learn(self, path: Path | None) -> None:
+        """Read what was learned before, or learn it and write it."""
+        parameters = [*(p for clip in self.clips.values() for p in clip), *(s.log for s in self.scales.values())]
+        if path is not None and path.exists():
+            kept = np.load(path)
+            for index, p in enumerate(parameters):
+                p.copy_(torch.from_numpy(kept[str(index)]))
+            self.start, self.end = (float(x) for x in kept["errors"])
+            return
+        targets = self._targets()
+        self.start = self._error(targets)
+        self._learn(targets)
+        self.end = self._error(targets)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial.npz")
+            kept = {str(index): p.detach().numpy() for index, p in enumerate(parameters)}
+            np.savez(partial, errors=np.array([self.start, self.end]), **kept)
+            partial.replace(path)
+
+    def _targets(self) -> list[T]:
+        with torch.no_grad():
+            return [
+                run_ops(
+                    self.block.ops,
+                    {**run.inputs(), self.block.enters: run.exact},
+                    self.interpreter.weight,
+                    run.state(),
+                )[self.block.leaves]
+                for run in self.runs
+            ]
+
+    def _error(self, targets: list[T]) -> float:
+        """‖quantised - float‖² / ‖float‖² of what the block hands on."""
+        with torch.no_grad():
+            rounded = self._rounded()
+            errors = sum(
+                float((self._forward(run, rounded) - y).square().sum())
+                for run, y in zip(self.runs, targets, strict=True)
+            )
+            return errors / sum(float(y.square().sum()) for y in targets)
+
+    def _learn(self, targets: list[T]) -> None:
+        clips = [p.requires_grad_() for clip in self.clips.values() for p in clip]
+        scales = [s.log.requires_grad_() for s in self.scales.values()]
+        groups = [{"params": clips, "lr": self.how.lwc_lr}]
+        if scales:
+            groups.append({"params": scales, "lr": self.how.let_lr})
+        optimiser = torch.optim.AdamW(groups, weight_decay=0.0)
+        with torch.enable_grad():
+            for _ in range(self.how.epochs):
+                for run, y in zip(self.runs, targets, strict=True):
+                    optimiser.zero_grad(set_to_none=True)
+                    (self._forward(run, self._rounded()) - y).square().mean().backward()
+                    optimiser.step()
+        for p in (*clips, *scales):
+            p.requires_grad_(False)
+
+    def conclude(self, found: Learned) -> None:
+        """Add what was learned, and hand the batches on to the next block."""
+        rounded = {}
+        with torch.no_grad():
+            for op in self.linears:
+                w, bias = self._scaled(op)
+                of = self.grids[op.result.name]
+                _, scale, minimum = _clipped(w, of, self.clips[op.result.name])
+                found.parts[op.result.name], rounded[op.result.name] = on_grid(w, of, scale, minimum)
+                if bias is not None and any(s.source is op for s in self.scales.values()):
+                    found.biases[op.result.name] = bias.numpy()
+            for s in self.scales.values():
+                if s.source.name != "nn.linear":
+                    gain, offset = self.interpreter.weight(s.source.weights[0]).values, s.source.attrs["gain_offset"]
+                    found.gains[s.source.result.name] = ((gain + offset) / s.at_source() - offset).numpy()
+            for run, y in zip(self.runs, self._targets(), strict=True):
+                run.quantised = self._forward(run, rounded)
+                run.exact = y
+
+
+def _data(x: T) -> WeightData:
+    return WeightData(FloatWeight(tuple(x.shape)), {"dequantized": x})
+
+
+def _round(x: T) -> T:
+    """To nearest, with the gradient of x."""
+    return x + (torch.round(x) - x).detach()
+
+
+def _counted(x: T, top: int) -> T:
+    """Activations as the asymmetric encoder's counts stand for them, with gradients."""
+    low, high = x.amin(-1, keepdim=True).clamp(max=0.0), x.amax(-1, keepdim=True).clamp(min=0.0)
+    v = ((high - low) / top).clamp(min=1e-8)
+    z = _round(-low / v)
+    return (torch.clamp(_round(x / v) + z, 0, top) - z) * v
+
+
+def _clipped(w: T, of: GridWeight, clip: list[T]) -> tuple[T, T, T | None]:
+    """The matrix rounded on its clipped grid, with gradients; scales and minima [out, groups]."""
+    low, high = of.range
+    spread = torch.cat((w, w[:, -1:].expand(-1, of.groups * of.group - w.shape[1])), 1).unflatten(1, (of.groups, -1))
+    if of.minimum:
+        top, bottom = (f(-1) * torch.sigmoid(c) for f, c in zip((spread.amax, spread.amin), clip, strict=True))
+        scale, minimum = ((top - bottom) / high).clamp(min=1e-6), bottom
+        codes = torch.clamp(_round((spread - minimum[..., None]) / scale[..., None]), low, high)
+        made = codes * scale[..., None] + minimum[..., None]
+    else:
+        scale, minimum = (spread.abs().amax(-1) * torch.sigmoid(clip[0]) / high).clamp(min=1e-6), None
+        made = torch.clamp(_round(spread / scale[..., None]), low, high) * scale[..., None]
+    return made.flatten(1)[:, : w.shape[1]], scale, minimum
