@@ -1,6 +1,6 @@
 """SpikeLLM's claim at equal ACE: salient channels with more steps, against the same pipeline without them.
 
-    python benchmarks/spikellm.py MODEL TEXT -o FOLDER [--calibration TEXT] [--windows N] [--only NAME…]
+    python benchmarks/spikellm.py MODEL TEXT -o FOLDER [--calibration TEXT] [--windows N] [--only PATTERN…]
 
 Prints a Markdown table. ACE is weight bits times spike bits times steps, a multiply-add; rows that share a prefix share
 its work, and rows already measured are read from FOLDER, so a stopped run goes on.
@@ -9,6 +9,7 @@ its work, and rows already measured are read from FOLDER, so a stopped run goes 
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from sdllm.compiler.ui import reporter
 
 ROTATE = "fold-norms,fold-scales,rotate{strict=false}"
 KV = "attention_code=gif:8:1:true"
+MORE_KV = "attention_code=gif:10:1:true"  # what a second step of 6 of 64 channels costs
 SALIENT_KV = f"{KV},attention_salient=gif:8:2:true"
 BASES = {"rotated": f"{ROTATE},", "original": ""}
 
@@ -46,34 +48,38 @@ def weights(bits: int) -> str:
 
 
 def rows() -> dict[str, str]:
-    """Pipelines by name. Rows of one prefix follow each other."""
+    """Pipelines by name. Rows that start alike follow each other."""
     found: dict[str, str] = {}
 
-    def add(name: str, base: str, apart: str, form: Form, kv: str, bits: int = 4) -> None:
+    def add(base: str, name: str, apart: str, form: Form, kv: str) -> None:
         middle = f"allocate-steps{{{apart}}}," if apart else ""
-        found[name] = f"{BASES[base]}{middle}{weights(bits)},{form.encoders(kv)}"
+        found[f"{base}, {name}"] = f"{BASES[base]}{middle}{weights(4)},{form.encoders(kv)}"
 
     for base in BASES:
-        add(f"{base}, W4A4", base, "", Form("gif:16:1"), KV)
-        add(f"{base}, W4A4 symmetric", base, "", Form("gif:8:1:true"), KV)
-        # 4.4 bits, as 10 % of the channels with twice the steps cost.
-        add(f"{base}, W4A4.4", base, "", Form("gif:21:1"), KV)
-        add(f"{base}, W4A5", base, "", Form("gif:32:1"), KV)
-        for method in ("obs", "random", "magnitude"):
-            name = {"obs": "spikellm T=2", "random": "random channels, T=2", "magnitude": "largest channels, T=2"}[
-                method
-            ]
+        for bits, between in ((4, 21), (5, 45)):
+            # Levels between two powers of two: what 10 % of the channels with twice the steps cost.
+            add(base, f"W4A{bits}", "", Form(f"gif:{2**bits}:1"), KV)
+            add(base, f"W4A{bits * 1.1:g}, the same ACE", "", Form(f"gif:{between}:1"), MORE_KV)
+        for method in ("obs", "random"):
             apart = f"method={method},share=0.1"
-            add(f"{base}, W4A4, {name}", base, apart, Form("gif:16:1", "gif:16:2", 31), SALIENT_KV)
-            if method == "obs":
-                add(f"{base}, W4A4, {name}, step more", base, apart, Form("gif:16:1", "gif:16:3", 31), SALIENT_KV)
-                # Without spikes: salient channels have one step of 8 bits, which costs as much as two of 4.
-                add(f"{base}, W4A4, mixed precision 8/4", base, apart, Form("gif:16:1", "gif:256:1"), SALIENT_KV)
-                add(f"{base}, W4A4, mixed precision 5/4", base, apart, Form("gif:16:1", "gif:32:1"), SALIENT_KV)
-                add(f"{base}, W4A4, set apart, 4/4", base, apart, Form("gif:16:1", "gif:16:1"), KV)
-        apart = "method=obs,share=0.05"
-        add(f"{base}, W4A4, spikellm T=4", base, apart, Form("gif:16:1", "gif:16:4", 63), SALIENT_KV)
-        add(f"{base}, W4A4, spikellm T=4, step more", base, apart, Form("gif:16:1", "gif:16:5", 63), SALIENT_KV)
+            for bits in (4, 5):
+                levels = 2**bits
+                usual, double = f"gif:{levels}:1", 2 * levels - 1
+                name = f"W4A{bits}, {'spikellm' if method == 'obs' else 'random channels'}, T=2"
+                add(base, name, apart, Form(usual, f"gif:{levels}:2", double), SALIENT_KV)
+                if method == "random":
+                    continue
+                add(base, f"{name}, a step more", apart, Form(usual, f"gif:{levels}:3", double), SALIENT_KV)
+                # Without spikes: bits of salient channels that cost as much as two steps, and one bit more.
+                much = f"bits:{2 * bits}"
+                add(base, f"W4A{bits}, mixed precision {2 * bits}/{bits}", apart, Form(usual, much), SALIENT_KV)
+                more = f"gif:{2 * levels}:1"
+                add(base, f"W4A{bits}, mixed precision {bits + 1}/{bits}", apart, Form(usual, more), SALIENT_KV)
+                add(base, f"W4A{bits}, a scale of their own", apart, Form(usual, usual), KV)
+        for bits in (4, 5):
+            apart, levels = "method=obs,share=0.05", 2**bits
+            form = Form(f"gif:{levels}:1", f"gif:{levels}:4", 4 * levels - 1)
+            add(base, f"W4A{bits}, spikellm, T=4", apart, form, SALIENT_KV)
     return found
 
 
@@ -91,7 +97,7 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, help="text for passes to measure on; default: self-written")
     parser.add_argument("--windows", type=int, default=4)
     parser.add_argument("--window", type=int, default=WINDOW)
-    parser.add_argument("--only", nargs="*", default=[], help="rows whose name has one of these")
+    parser.add_argument("--only", nargs="*", default=[], help="rows whose name one of these patterns finds")
     parser.add_argument("--pipeline", nargs="*", default=[], help="further rows, spelled out")
     args = parser.parse_args()
     keep_freed_memory()
@@ -105,7 +111,7 @@ def main() -> None:
         f"source: perplexity {source.perplexity:.3f} on {len(scored)} windows of {args.window} tokens\n\n{HEAD}",
         flush=True,
     )
-    chosen = {n: p for n, p in rows().items() if not args.only or any(word in n for word in args.only)}
+    chosen = {n: p for n, p in rows().items() if not args.only or any(re.search(word, n) for word in args.only)}
     for name, pipeline in {**chosen, **{p: p for p in args.pipeline}}.items():
         entry = line(Row(name, "", "", pipeline), trials.outcome(pipeline), source)
         cost, (low, high) = entry["cost"], entry["interval"]

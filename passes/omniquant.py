@@ -41,7 +41,7 @@ class Learning:
     salient: int
 
 
-PRESETS = {"published": (20, 128), "hour": (5, 32), "tiny": (2, 4)}
+PRESETS = {"published": (20, 128), "hour": (15, 32), "tiny": (2, 4)}
 
 
 @dataclass
@@ -289,7 +289,7 @@ class _Learner:
             for _ in range(self.how.epochs):
                 for run, y in zip(self.runs, targets, strict=True):
                     optimiser.zero_grad(set_to_none=True)
-                    (self._forward(run, self._rounded()) - y).square().mean().backward()
+                    torch.autograd.backward((self._forward(run, self._rounded()) - y).square().mean())
                     optimiser.step()
         for p in (*clips, *scales):
             p.requires_grad_(False)
@@ -334,7 +334,8 @@ def _counted(x: T, top: int) -> T:
 def _clipped(w: T, of: GridWeight, clip: list[T]) -> tuple[T, T, T | None]:
     """The matrix rounded on its clipped grid, with gradients; scales and minima [out, groups]."""
     low, high = of.range
-    spread = torch.cat((w, w[:, -1:].expand(-1, of.groups * of.group - w.shape[1])), 1).unflatten(1, (of.groups, -1))
+    padded = torch.cat((w, w[:, -1:].expand(-1, of.groups * of.group - w.shape[1])), 1)
+    spread = padded.reshape(w.shape[0], of.groups, of.group)
     if of.minimum:
         top, bottom = (f(-1) * torch.sigmoid(c) for f, c in zip((spread.amax, spread.amin), clip, strict=True))
         scale, minimum = ((top - bottom) / high).clamp(min=1e-6), bottom

@@ -24,7 +24,7 @@ class QuantizeWeights(Pass):
     method rtn rounds to nearest; gptq spreads rounding errors by the inputs' second moments on calibration text;
     omniquant learns, block by block, how much of each group's range to clip and, where `activations` of so many bits
     are in the loop (`salient` for channels set apart), scales of the channels between norm or up-projection and the
-    next linears. preset says how long: published (20 epochs, 128 sequences), hour (5, 32) or tiny (2, 4).
+    next linears. preset says how long: published (20 epochs, 128 sequences), hour (15, 32) or tiny (2, 4).
     minimum=true gives each group a minimum as well (as Q4_1 has). rows=true gives each group an integer step and
     offset on one scale a row, so that a row needs one membrane and one multiply whatever its groups; a model that
     comes from a Q4_1 file keeps its own grid under rtn with bits=4, group=32 and either of the two. The head stays
