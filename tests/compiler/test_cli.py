@@ -36,6 +36,25 @@ def test_compile_leaves_a_whole_folder(compiled: Path) -> None:
     assert abs(sum(shares) - 1) < 1e-9
 
 
+def test_a_recipe_with_options_goes_on_where_it_was(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    recipe = "spikellm{pipeline=omniquant,preset=tiny,group=8}"
+    keep = tmp_path / "keep"
+    given = ("compile", tiny, "--recipe", recipe, "--keep", keep, *SMALL)
+    assert cli(*given, "-o", tmp_path / "a")[0] == 0
+    parts = sorted(keep.iterdir())
+    assert len(parts) == 2
+    parts[1].unlink()
+    code, told, _ = cli(*given, "-o", tmp_path / "b")
+    assert code == 0
+    assert "ACE per weight" in told
+    manifests = [json.loads((tmp_path / out / "manifest.json").read_text()) for out in "ab"]
+    assert manifests[0] == manifests[1]
+    assert manifests[0]["recipe"] == recipe
+    metrics = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert metrics["firing"]["linear"]["ace"] == pytest.approx(4 * 4 * 1.1, rel=0.02)
+    assert cli("compile", tiny, "-o", tmp_path / "c", "--recipe", "spikellm{T=3}")[0] == 2
+
+
 @pytest.mark.parametrize("backend", ["simulator", "reference"])
 def test_run_streams_the_same_text_as_its_json(cli: Cli, compiled: Path, backend: str) -> None:
     given = ("run", compiled, "--prompt", "the cat", "--backend", backend, "--max-tokens", 6, "--no-chat")
