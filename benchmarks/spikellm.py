@@ -56,13 +56,13 @@ def rows() -> dict[str, str]:
         found[f"{base}, {name}"] = f"{BASES[base]}{middle}{weights(4)},{form.encoders(kv)}"
 
     for base in BASES:
-        for bits, between in ((4, 21), (5, 45)):
+        for bits, between in ((4, 21), (5, 45), (6, 97)):
             # Levels between two powers of two: what 10 % of the channels with twice the steps cost.
             add(base, f"W4A{bits}", "", Form(f"gif:{2**bits}:1"), KV)
             add(base, f"W4A{bits * 1.1:g}, the same ACE", "", Form(f"gif:{between}:1"), MORE_KV)
         for method in ("obs", "random"):
             apart = f"method={method},share=0.1"
-            for bits in (4, 5):
+            for bits in (4, 5, 6):
                 levels = 2**bits
                 usual, double = f"gif:{levels}:1", 2 * levels - 1
                 name = f"W4A{bits}, {'spikellm' if method == 'obs' else 'random channels'}, T=2"
