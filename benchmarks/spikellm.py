@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from frontier import Row, line
+from frontier import ROTATE, Row, line
 from sdllm.compiler.calibration import tokenize
 from sdllm.compiler.compile import Request, prepare
 from sdllm.compiler.evaluation.perplexity import WINDOW, windows
@@ -21,7 +21,6 @@ from sdllm.compiler.memory import keep_freed_memory
 from sdllm.compiler.search import Trials
 from sdllm.compiler.ui import reporter
 
-ROTATE = "fold-norms,fold-scales,rotate{strict=false}"
 KV = "attention_code=gif:8:1:true"
 MORE_KV = "attention_code=gif:10:1:true"  # what a second step of 6 of 64 channels costs
 SALIENT_KV = f"{KV},attention_salient=gif:8:2:true"
