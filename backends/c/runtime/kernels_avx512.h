@@ -75,6 +75,108 @@ static inline int32_t SD(dot8)(const int8_t *a, const int8_t *b, sd_int n) {
     return total;
 }
 
+#ifdef SD_VNNI
+/* Sums of the 16 lanes of each of 16 registers. */
+static inline __attribute__((always_inline)) __m512i SD(sums16)(const __m512i *s) {
+    __m512i four[4], two[2];
+    for (int k = 0; k < 4; k++) {
+        const __m512i *p = s + 4 * k;
+        const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(p[0], p[1]), _mm512_unpackhi_epi32(p[0], p[1]));
+        const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(p[2], p[3]), _mm512_unpackhi_epi32(p[2], p[3]));
+        four[k] = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    }
+    for (int k = 0; k < 2; k++) {
+        const __m512i a = four[2 * k], b = four[2 * k + 1];
+        two[k] = _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
+    }
+    return _mm512_add_epi32(_mm512_shuffle_i32x4(two[0], two[1], 0x88), _mm512_shuffle_i32x4(two[0], two[1], 0xdd));
+}
+
+/* See ops_attention.h. Heads of 64, 128 … take 16 keys at a time; the instruction wants one side unsigned, so keys are
+ * 128 too large, which is taken off again. */
+#define SD_OWN_ATTENTION
+static inline void SD(scores)(int32_t *y, const int8_t *query, const int8_t *keys, sd_int width, sd_int count) {
+    const __m512i flip = _mm512_set1_epi8(-128);
+    sd_int i = 0;
+    if (width % 64 == 0 && count >= 16) {
+        __m512i beyond = _mm512_setzero_si512();
+        for (sd_int d = 0; d < width; d += 64) {
+            beyond = _mm512_dpbusd_epi32(beyond, flip, _mm512_loadu_si512((const void *)(query + d)));
+        }
+        const __m512i off = _mm512_set1_epi32(_mm512_reduce_add_epi32(beyond));
+        for (; i + 16 <= count; i += 16) {
+            __m512i sum[16];
+            for (int j = 0; j < 16; j++) sum[j] = _mm512_setzero_si512();
+            for (sd_int d = 0; d < width; d += 64) {
+                const __m512i q = _mm512_loadu_si512((const void *)(query + d));
+                for (int j = 0; j < 16; j++) {
+                    const __m512i key = _mm512_loadu_si512((const void *)(keys + (i + j) * width + d));
+                    sum[j] = _mm512_dpbusd_epi32(sum[j], _mm512_xor_si512(key, flip), q);
+                }
+            }
+            _mm512_storeu_si512((void *)(y + i), _mm512_sub_epi32(SD(sums16)(sum), off));
+        }
+    }
+    for (; i < count; i++) y[i] = SD(dot8)(query, keys + i * width, width);
+}
+
+/* Four keys at a time: the bytes of a channel side by side, times the low bytes of their probabilities and, where there
+ * are any, the high ones. */
+static inline __attribute__((always_inline)) void SD(mix)(const int blocks, int32_t *y, const int32_t *p,
+                                                          const int32_t *key, const int8_t *n, sd_int stride,
+                                                          sd_int count) {
+    const __mmask64 all = blocks == 4 ? ~(__mmask64)0 : ((__mmask64)1 << (16 * blocks)) - 1;
+    __m512i low[4], high[4];
+    for (int b = 0; b < 4; b++) low[b] = high[b] = _mm512_setzero_si512();
+    for (sd_int i = 0; i < count; i += 4) {
+        __m512i row[4], v[4];
+        uint32_t small = 0, large = 0;
+        for (int j = 0; j < 4; j++) {
+            const sd_int at = i + j < count ? i + j : i;
+            const uint32_t by = i + j < count ? (uint32_t)p[at] : 0;
+            small |= (by & 255) << (8 * j);
+            large |= (by >> 8 & 255) << (8 * j);
+            row[j] = _mm512_maskz_loadu_epi8(all, n + key[at] * stride);
+        }
+        const __m512i a = _mm512_unpacklo_epi8(row[0], row[1]), b = _mm512_unpackhi_epi8(row[0], row[1]);
+        const __m512i c = _mm512_unpacklo_epi8(row[2], row[3]), d = _mm512_unpackhi_epi8(row[2], row[3]);
+        v[0] = _mm512_unpacklo_epi16(a, c);
+        v[1] = _mm512_unpackhi_epi16(a, c);
+        v[2] = _mm512_unpacklo_epi16(b, d);
+        v[3] = _mm512_unpackhi_epi16(b, d);
+        const __m512i first = _mm512_set1_epi32((int32_t)small), second = _mm512_set1_epi32((int32_t)large);
+        for (int k = 0; k < 4; k++) low[k] = _mm512_dpbusd_epi32(low[k], first, v[k]);
+        for (int k = 0; large && k < 4; k++) high[k] = _mm512_dpbusd_epi32(high[k], second, v[k]);
+    }
+    int32_t made[4][16];
+    for (int k = 0; k < 4; k++) {
+        const __m512i sum = _mm512_add_epi32(low[k], _mm512_slli_epi32(high[k], 8));
+        _mm512_storeu_si512((void *)made[k], sum);
+    }
+    for (int b = 0; b < blocks; b++) {
+        for (int k = 0; k < 4; k++) memcpy(y + 16 * b + 4 * k, made[k] + 4 * b, 16);
+    }
+}
+#endif
+
+#define SD_OWN_PRESSED
+static inline sd_int SD(pressed)(int32_t *p, int32_t *place, sd_int count) {
+    __m512i at = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    sd_int some = 0;
+    for (sd_int i = 0; i < count; i += 16) {
+        const __mmask16 there = count - i < 16 ? (__mmask16)((1u << (count - i)) - 1) : (__mmask16)0xffff;
+        const __m512i value = _mm512_maskz_loadu_epi32(there, p + i);
+        const __mmask16 fires = _mm512_test_epi32_mask(value, value);
+        const int more = __builtin_popcount(fires);
+        const __mmask16 front = (__mmask16)((1u << more) - 1);
+        _mm512_mask_storeu_epi32(p + some, front, _mm512_maskz_compress_epi32(fires, value));
+        _mm512_mask_storeu_epi32(place + some, front, _mm512_maskz_compress_epi32(fires, at));
+        at = _mm512_add_epi32(at, _mm512_set1_epi32(16));
+        some += more;
+    }
+    return some;
+}
+
 #include "ops_attention.h"
 
 /* Sums of 16 outputs: codes of 4 inputs each times 4 counts. */
@@ -149,3 +251,5 @@ static inline __attribute__((always_inline)) __m512i SD(row_offsets)(const int16
 #undef SD_LOAD_F16
 #undef SD_LOAD_S8
 #undef SD_M
+#undef SD_OWN_ATTENTION
+#undef SD_OWN_PRESSED

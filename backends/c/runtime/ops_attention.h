@@ -10,46 +10,53 @@ static inline void SD(span)(const struct sd_thread *t, const struct sd_attention
     *high = a->causal ? at + 1 : a->window && at + a->window < t->T ? at + a->window : t->T;
 }
 
-/* Scores low … high of one query to probabilities, in place; 0 for what it does not see. `places` for ALiBi. */
+/* Scores low … high of one query to probabilities, in place; a query that sees nothing sees all keys alike, as the
+ * reference has it, and its range becomes all. `places` for ALiBi. */
 static void SD(probabilities)(const struct sd_thread *t, const struct sd_attention *a, sd_int head, float *p,
-                              const int64_t *mask, const float *places, sd_int low, sd_int high) {
+                              const int64_t *mask, const float *places, sd_int *low, sd_int *high) {
     const float hidden = -3.40282347e38f;
-    for (sd_int i = low; i < high; i += 16) {
+    const sd_int start = *low, stop = *high;
+    for (sd_int i = start; i < stop; i += 16) {
         v16f v;
-        SD(take)(&v, p, i, high);
+        SD(take)(&v, p, i, stop);
         if (a->softcap > 0.0f) SD(act16)(SD_SOFTCAP, a->softcap, &v);
         if (a->alibi) {
             v16f place;
-            SD(take)(&place, places, i, high);
+            SD(take)(&place, places, i, stop);
             v += place * a->slopes[head];
         }
-        SD(give)(p, i, high, &v);
+        SD(give)(p, i, stop, &v);
     }
     if (!t->m->unpadded || mask != t->state->mask) {
-        for (sd_int i = low; i < high; i++) p[i] = mask[i] ? p[i] : hidden;
+        for (sd_int i = start; i < stop; i++) p[i] = mask[i] ? p[i] : hidden;
     }
-    float most = hidden;
-    for (sd_int i = low; i < high; i++) most = p[i] > most ? p[i] : most;
-    if (most <= hidden) { /* it sees nothing: all keys alike, as the reference has it */
+    v16f top = {0};
+    top += hidden;
+    for (sd_int i = start; i < stop; i += 16) {
+        v16f v;
+        SD(take)(&v, p, i, stop);
+        for (sd_int j = stop - i; j < 16; j++) v[j] = hidden;
+        SD(most)(&top, &v);
+    }
+    const float most = SD(max16)(&top);
+    if (most <= hidden) {
+        *low = 0;
+        *high = t->T;
         for (sd_int i = 0; i < t->T; i++) p[i] = 1.0f / (float)t->T;
         return;
     }
     v16f sum = {0};
-    for (sd_int i = low; i < high; i += 16) {
+    for (sd_int i = start; i < stop; i += 16) {
         v16f v;
-        SD(take)(&v, p, i, high);
+        SD(take)(&v, p, i, stop);
         v -= most;
         SD(exp16)(&v);
-        if (i + 16 > high) {
-            for (sd_int j = high - i; j < 16; j++) v[j] = 0.0f;
-        }
+        for (sd_int j = stop - i; j < 16; j++) v[j] = 0.0f;
         sum += v;
-        SD(give)(p, i, high, &v);
+        SD(give)(p, i, stop, &v);
     }
     const float total = SD(sum16)(&sum);
-    for (sd_int i = low; i < high; i++) p[i] /= total;
-    for (sd_int i = 0; i < low; i++) p[i] = 0.0f;
-    for (sd_int i = high; i < t->T; i++) p[i] = 0.0f;
+    for (sd_int i = start; i < stop; i++) p[i] /= total;
 }
 
 /* Where each key stands among those that are no padding. */
@@ -73,8 +80,10 @@ static void SD(softmax)(struct sd_thread *t, const struct sd_attention *a, const
         sd_int low, high;
         for (sd_int i = 0; i < t->T; i++) p[i] = x[head * xs[1] + s * xs[2] + i * xs[3]];
         SD(span)(t, a, s, &low, &high);
-        SD(probabilities)(t, a, head, p, mask, places, low, high);
-        for (sd_int i = 0; i < t->T; i++) y[head * ys[1] + s * ys[2] + i * ys[3]] = p[i];
+        SD(probabilities)(t, a, head, p, mask, places, &low, &high);
+        for (sd_int i = 0; i < t->T; i++) {
+            y[head * ys[1] + s * ys[2] + i * ys[3]] = i < low || i >= high ? 0.0f : p[i];
+        }
     }
 }
 
@@ -113,11 +122,11 @@ static inline __attribute__((always_inline)) void SD(attend_kept)(const bool hal
             }
             p[i] = SD(sum16)(&sum) * a->scale;
         }
-        SD(probabilities)(t, a, head, p, mask, places, low, high);
+        SD(probabilities)(t, a, head, p, mask, places, &low, &high);
         float *to = y + head * ys[1] + s * ys[2];
         for (sd_int d = 0; d < a->value_width; d += 16) {
             v16f sum = {0}, b;
-            for (sd_int i = 0; i < t->T; i++) {
+            for (sd_int i = low; i < high; i++) {
                 if (p[i] == 0.0f) continue;
                 SD(take_kept)(half, &b, v, value + i * vs[2], d, a->value_width);
                 sum += b * p[i];
@@ -136,6 +145,20 @@ static void SD(attend)(struct sd_thread *t, const struct sd_attention *a, float 
         SD(attend_kept)(false, t, a, y, ys, q, qs, k, ks, v, vs, mask);
     }
 }
+
+#ifndef SD_OWN_PRESSED
+/* Bring what is not 0 to the front, with its place; gives how many there are. */
+static inline sd_int SD(pressed)(int32_t *p, int32_t *place, sd_int count) {
+    sd_int some = 0;
+    for (sd_int i = 0; i < count; i++) {
+        const int32_t value = p[i];
+        p[some] = value;
+        place[some] = (int32_t)i;
+        some += value != 0;
+    }
+    return some;
+}
+#endif
 
 #ifndef SD_OWN_ATTENTION
 /* The products of one query with so many keys, which follow each other. */
@@ -159,24 +182,12 @@ static inline __attribute__((always_inline)) void SD(mix)(const int blocks, int3
 }
 #endif
 
-/* Bring what is not 0 to the front, with its place; gives how many there are. */
-static inline sd_int SD(pressed)(int32_t *p, int32_t *place, sd_int count) {
-    sd_int some = 0;
-    for (sd_int i = 0; i < count; i++) {
-        const int32_t value = p[i];
-        p[some] = value;
-        place[some] = (int32_t)i;
-        some += value != 0;
-    }
-    return some;
-}
-
-/* The same, and the product of a query and a key, by additions alone. */
+/* Mix, and the product of a query and a key, by additions alone. */
 static void SD(mix_added)(const struct sd_thread *t, const struct sd_attention *a, int32_t *y, const int32_t *p,
-                          const int8_t *n, uint32_t *room) {
+                          const int8_t *n, sd_int count, uint32_t *room) {
     for (int k = 0; k < a->values->segments; k++) {
         for (sd_int d = a->values->starts[k]; d < a->values->starts[k + 1]; d++) {
-            y[d] = (int32_t)sd_added(t, a->values, k, n + d, 1, a->value_width, p, 1, t->T, room);
+            y[d] = (int32_t)sd_added(t, a->values, k, n + d, 1, a->value_width, p, 1, count, room);
         }
     }
 }
@@ -215,13 +226,15 @@ static void SD(attend_spiked)(struct sd_thread *t, const struct sd_attention *a,
             SD(scores)(whole, query, keys + low * a->width, a->width, high - low);
             for (sd_int i = low; i < high; i++) p[i] = (float)whole[i - low] * q_scale * k_scale[i] * a->scale;
         }
-        SD(probabilities)(t, a, head, p, mask, places, low, high);
-        for (sd_int i = 0; i < t->T; i++) p[i] *= v_scale[i];
-        const float p_scale = SD(whole)(whole, p, t->T, a->p_top, false);
+        SD(probabilities)(t, a, head, p, mask, places, &low, &high);
+        const sd_int seen = high - low;
+        values += low * a->value_width;
+        for (sd_int i = low; i < high; i++) p[i] *= v_scale[i];
+        const float p_scale = SD(whole)(whole, p + low, seen, a->p_top, false);
         sd_int d = a->values ? a->value_width : 0;
-        if (a->values) SD(mix_added)(t, a, mixed, whole, values, sums);
+        if (a->values) SD(mix_added)(t, a, mixed, whole, values, seen, sums);
         int32_t *key = (int32_t *)(void *)p; /* the probabilities are whole numbers now */
-        const sd_int some = SD(pressed)(whole, key, t->T);
+        const sd_int some = SD(pressed)(whole, key, seen);
         for (; d + 64 <= a->value_width; d += 64) SD(mix)(4, mixed + d, whole, key, values + d, a->value_width, some);
         for (; d + 16 <= a->value_width; d += 16) SD(mix)(1, mixed + d, whole, key, values + d, a->value_width, some);
         for (; d < a->value_width; d++) {

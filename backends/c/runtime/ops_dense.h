@@ -114,6 +114,9 @@ SD(row_cell)(const int tokens, const unsigned char *codes, const uint8_t *steps,
 }
 #endif
 
+/* Cells ahead that are asked for: 8 KB of codes, so that memory is always at work. */
+enum { SD(AHEAD) = 32 };
+
 /* The same for what is most common: nibbles in rows on one scale, in groups of 32 inputs and one plane. */
 static inline __attribute__((always_inline)) void
 SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c,
@@ -126,12 +129,9 @@ SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_line
     const int cells = l->n_cells;
     SD(vu) total[4][SD(QUARTERS)] = {{{0}}};
     for (int i = 0; i < cells; i++) {
-        SD_AHEAD(codes + 2048);
-        SD_AHEAD(codes + 2112);
-        SD_AHEAD(codes + 2176);
-        SD_AHEAD(codes + 2240);
-        SD_AHEAD(steps + 256);
-        SD_AHEAD(offsets + 256);
+        for (int k = 0; k < 256; k += 64) SD_AHEAD(codes + SD(AHEAD) * 256 + k);
+        SD_AHEAD(steps + SD(AHEAD) * 16);
+        SD_AHEAD(offsets + SD(AHEAD) * 16);
         const bool more = p->high && SD(any_more)(tokens, l, p, token, i);
         SD(row_cell)(tokens, codes, steps, offsets, n, more ? p->high + (n - p->low) : NULL, p->stride, sums + i, cells,
                      total);

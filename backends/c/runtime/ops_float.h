@@ -432,7 +432,7 @@ static inline __attribute__((always_inline)) void SD(part)(const int tokens, con
         sd_int i = g * group;
         for (; i + 4 <= stop; i += 4) {
             const sd_int at = (block * in + i) * 16 + lane;
-            for (int line = 0; line < size; line++) SD_AHEAD(values + at * size + 2048 + line * 64);
+            for (int line = 0; line < size; line++) SD_AHEAD(values + at * size + 8192 + line * 64);
             for (int j = 0; j < 4; j++) {
                 for (int q = 0; q < wide; q++) {
                     SD(weights)(&c, form, values, at + j * 16 + q * LANES);

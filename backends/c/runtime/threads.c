@@ -68,7 +68,8 @@ static void change(struct sd_pool *p, counter *number, uint64_t to) {
     pthread_mutex_unlock(&p->lock);
 }
 
-/* Parts become smaller towards the end of a step, so that all threads end it at about one time. */
+/* The first part is a thread's fair share, as memory is read best in long runs; parts become smaller towards the end of a
+ * step, so that all threads end it at about one time. */
 bool sd_pool_part(struct sd_pool *p, uint32_t *step, ptrdiff_t n, ptrdiff_t least, ptrdiff_t *begin, ptrdiff_t *end) {
     if (n < 1) return false;
     if (*end > *begin) {
@@ -85,7 +86,7 @@ bool sd_pool_part(struct sd_pool *p, uint32_t *step, ptrdiff_t n, ptrdiff_t leas
             await(p, &p->now, *step);
             break;
         }
-        ptrdiff_t some = left / (2 * p->threads);
+        ptrdiff_t some = left / p->threads;
         if (some < least) some = least < left ? least : left;
         if (!atomic_compare_exchange_weak_explicit(&p->now, &now, now + (uint64_t)some, memory_order_acq_rel,
                                                    memory_order_acquire)) {
