@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import hashlib
 import json
 import os
@@ -23,9 +22,7 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
@@ -33,7 +30,7 @@ from typing import Any
 
 import numpy as np
 from sdllm.backends.c import CBackend
-from sdllm.backends.c.build import library
+from sdllm.backends.c.build import compiler, library
 from sdllm.compiler.artifact import Artifact, open_artifact, sha256
 from sdllm.compiler.evaluation.perplexity import WINDOW, windows
 from sdllm.compiler.evaluation.tasks import read_text
@@ -44,7 +41,7 @@ SOURCE, BASE = "source, float32", "llama.cpp Q4_1"
 OWN = "own"
 SPINNING = [sys.executable, "-c", "while True: pass"]
 TIMEOUT = 120.0  # seconds of one measurement
-STREAMED = 1 << 28  # bytes a thread reads to measure the memory
+STREAMED = 96_000_000  # bytes read to measure the memory: what a token of SmolLM2-135M takes
 
 
 @dataclass(frozen=True)
@@ -176,28 +173,32 @@ def busy(count: int) -> Iterator[None]:
             other.wait()
 
 
-def bandwidth(threads: int) -> float:
-    """GB/s at which so many threads read memory that no cache holds."""
-    libc = ctypes.CDLL(None)
-    libc.memchr.restype, libc.memchr.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)
-    blocks = [np.full(STREAMED, 1, dtype=np.uint8) for _ in range(threads)]
-    with ThreadPoolExecutor(threads) as pool:
+def streaming(folder: Path) -> Path:
+    """The program that measures how fast memory is read."""
+    made = folder / "stream"
+    command = [*compiler(), "-O3", "-march=native", str(HERE / "stream.c"), "-lpthread", "-o", str(made)]
+    subprocess.run(command, check=True)
+    return made
 
-        def once() -> float:
-            began = time.perf_counter()
-            list(pool.map(lambda b: libc.memchr(b.ctypes.data, 2, b.nbytes), blocks))  # looks at every byte
-            return threads * STREAMED / (time.perf_counter() - began) / 1e9
 
-        return max(once() for _ in range(4))
+def bandwidth(program: Path, size: int, threads: int) -> float:
+    """GB/s at which so many threads read a block of so many bytes again and again."""
+    return float(subprocess.run([program, str(size), str(threads)], check=True, capture_output=True, text=True).stdout)
 
 
 def measure(entries: Sequence[Entry], args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Rows of measurements, round by round; who comes first goes round too."""
+    stream = streaming(args.out)
     wish = ("--prompt", str(args.prompt), "--new", str(args.new))
     for number in range(args.rounds):
         turned = [*entries[number % len(entries) :], *entries[: number % len(entries)]]
         for threads in args.threads:
-            yield {"stream": bandwidth(threads), "round": number, "threads": threads, "load": os.getloadavg()[0]}
+            yield {
+                "stream": bandwidth(stream, STREAMED, threads),
+                "round": number,
+                "threads": threads,
+                "load": os.getloadavg()[0],
+            }
             for others in args.busy:
                 with busy(others):
                     for entry in turned:
