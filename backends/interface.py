@@ -119,6 +119,8 @@ class Backend(Protocol):
     def emit(self, program: Program, store: Store, out: Path, options: Mapping[str, str]) -> dict[str, Any]:
         """Write all that a run needs into the folder `out`; gives entries for the manifest. Same input, same bytes.
 
+        A backend may also write map.json, which says what each op became (see mapping.py): `inspect` then shows it.
+
         In a compiled folder, `out.parent` has what belongs to the model rather than to a backend, which a backend may
         read or leave alone: program.spike and weights.safetensors (see container.py) and, where the source has a
         tokenizer, its files as transformers saves them, tokenizer.json among them, and text.json: `stop`, the ids that

@@ -12,6 +12,7 @@ from typing import Any
 from ...ir import IRError, Program, Store
 from ..container import program_hash
 from ..interface import Runner
+from ..mapping import write_map
 from .costs import read, where
 from .emitter import Emitter, ctype
 from .options import OPTIONS, Options
@@ -19,6 +20,7 @@ from .printers import PRINTERS
 from .runner import SHAPES, CRunner, usual_threads
 from .schedule import schedule
 from .source import kept, model_source
+from .steps import became
 from .tokenizerfile import write_tokenizer
 from .weightfile import write_weights
 
@@ -69,6 +71,8 @@ class CBackend:
         (out / "model.c").write_text(model_source(made), encoding="ascii", newline="\n")
         (out / SHAPES).write_text(json.dumps(_shapes(program), indent=1) + "\n", encoding="utf-8")
         size = write_weights(out / "weights.bin", bytes.fromhex(program_hash(program)), made.sections)
+        calls = became(program, made.steps)
+        write_map(out, program, lambda op: calls[op.result.name])
         text = write_tokenizer(out, out.parent)
         return {"build": "make", "entry": "run", "weights_bytes": size, **text, **_told(made)}
 

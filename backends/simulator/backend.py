@@ -10,9 +10,10 @@ from ... import ir
 from ...ir import IRError, Program, Store
 from ..container import provide
 from ..interface import Runner
+from ..mapping import write_map
 from .printers import PRINTERS
 from .runner import SimulatorRunner
-from .source import model_source
+from .source import became, model_source
 
 HERE = Path(__file__).parent
 IR = Path(ir.__file__).parent
@@ -58,6 +59,8 @@ class SimulatorBackend:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="\n")
         provide(out, program, store)
+        statements = became(program)
+        write_map(out, program, lambda op: statements[op.result.name])
         return {"entry": "run.py", "needs": ["numpy"]}
 
     def load(self, out: Path) -> Runner:

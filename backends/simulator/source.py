@@ -51,16 +51,31 @@ def _heading(op: Op) -> str:
     return str(op.loc).removeprefix("loc(").removesuffix(")") if op.loc != NOWHERE else "of no module"
 
 
+def statements(program: Program, names: dict[str, str], constants: Constants) -> list[str]:
+    """The statement that each op becomes."""
+    made = []
+    for op in program.ops:
+        results = ", ".join(names[r.name] for r in op.results)
+        made.append(f"{results} = {PRINTERS[op.name](Line(op, program, names, constants))}")
+    return made
+
+
+def became(program: Program) -> dict[str, str]:
+    """What each op became, by result name: its statement in `model.py`."""
+    texts = statements(program, _variables(program), Constants())
+    return {op.result.name: text for op, text in zip(program.ops, texts, strict=True)}
+
+
 def _body(program: Program, names: dict[str, str], constants: Constants) -> list[str]:
     lines: list[str] = []
     heading = ""
-    for op, dying in zip(program.ops, _dying(program), strict=True):
+    texts = statements(program, names, constants)
+    for op, text, dying in zip(program.ops, texts, _dying(program), strict=True):
         if (now := _heading(op)) != heading:
             heading = now
             lines += ["", f"# ==== {heading} ===="]
         lines.append(f"# {print_op(replace(op, loc=NOWHERE))}")
-        made = ", ".join(names[r.name] for r in op.results)
-        lines.append(f"{made} = {PRINTERS[op.name](Line(op, program, names, constants))}")
+        lines.append(text)
         if dying:
             lines.append(f"del {', '.join(names[n] for n in dying)}")
     return lines

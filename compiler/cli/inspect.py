@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..artifact import Artifact
 
 HELP = "show a compiled model: pipeline, coverage, firing of each layer, or the program's text"
 
@@ -18,6 +22,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", action="store_true", help="print the program")
     parser.add_argument("--module", help="print the ops of modules whose path holds this")
     parser.add_argument("--layers", action="store_true", help="a line for each spiked product")
+    parser.add_argument("--backend", metavar="NAME", help="op by op, what became of it in the folder of this backend")
+
+
+def _emitted(artifact: Artifact, args: argparse.Namespace) -> int:
+    """What became of each op (of some modules) in an emitted folder."""
+    from ...backends.mapping import MAP, read_map
+    from ..errors import InputError
+    from .output import print_json
+
+    name, folder = args.backend, artifact.folder / args.backend
+    if name not in artifact.backends:
+        have = ", ".join(artifact.backends) or "no backend"
+        raise InputError(f"{artifact.folder}: was not compiled for backend '{name}' (it was for: {have})")
+    if not (folder / MAP).is_file():
+        raise InputError(f"{folder}: has no {MAP}: backend {name} does not say what became of each op")
+    told = [entry for entry in read_map(folder) if (args.module or "") in entry["module"]]
+    if not told:
+        raise InputError(f"--module {args.module}: no op of the program has that in its module path")
+    if args.json:
+        print_json(told)
+        return 0
+    where = None
+    for entry in told:
+        if where != (where := (entry["module"], entry["loc"])):
+            print("  ".join(text for text in where if text) or "(of no module)")
+        print(f"    {entry['ir']}\n        {entry['became']}")
+    return 0
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
     from .summary import print_summary
 
     artifact = open_artifact(args.out)
+    if args.backend is not None:
+        return _emitted(artifact, args)
     program = artifact.program
     if args.text:
         text = print_program(program)
