@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class ReferenceRunner:
-    """Runs a program by the reference interpreter and counts its spikes."""
+    """Runs a program by the reference interpreter and counts its spikes; `in_time`: through every time step."""
 
-    def __init__(self, program: Program, store: Store) -> None:
+    def __init__(self, program: Program, store: Store, *, in_time: bool = False) -> None:
         from ..ir.interpreter import Interpreter  # torch is needed only from here on
 
         self._program = program
-        self._interpreter = Interpreter(program, store)
+        self._interpreter = Interpreter(program, store, in_time=in_time)
         self._counts = blank_counts(program)
         self._tokens = 0
 

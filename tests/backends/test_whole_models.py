@@ -1,4 +1,4 @@
-"""Small whole decoders: simulator against reference, prefill against decode, batches, padding, counts."""
+"""Small whole decoders: logits and counts of the simulator are the reference's, more closely than conformance asks."""
 
 from __future__ import annotations
 
@@ -55,40 +55,6 @@ def test_same_logits_and_counts_as_the_reference(pair: tuple[Runner, Runner]) ->
         assert_close(got, want)
     assert reference.stats() == simulator.stats()
     assert simulator.stats().tokens == ids.size
-
-
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)
-def test_decode_follows_prefill(backend: Backend, model: tuple[Program, Store], tmp_path: Path) -> None:
-    runner = emitted(backend, *model, tmp_path)
-    ids = ids_of(1, 7)
-    whole = runner.run(ids, runner.new_state())["logits"]
-    state = runner.new_state()
-    steps = [runner.run(ids[:, i : i + 1], state)["logits"] for i in range(7)]
-    assert_close(np.concatenate(steps, axis=1), whole)
-
-
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)
-def test_sequences_of_a_batch_do_not_meet(backend: Backend, model: tuple[Program, Store], tmp_path: Path) -> None:
-    runner = emitted(backend, *model, tmp_path)
-    ids = ids_of(3, 5)
-    together = runner.run(ids)["logits"]
-    for b in range(3):
-        assert_close(runner.run(ids[b : b + 1])["logits"][0], together[b])
-    assert np.abs(together[0] - together[1]).max() > 0.1
-
-
-@pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)
-def test_padding_changes_nothing(backend: Backend, model: tuple[Program, Store], tmp_path: Path) -> None:
-    """A prompt padded on the left, then decoded on, gives what it gives alone."""
-    runner = emitted(backend, *model, tmp_path)
-    prompt, more = ids_of(1, 4), ids_of(1, 1, seed=1)
-    alone, padded = runner.new_state(), runner.new_state()
-    want = runner.run(prompt, alone)["logits"]
-    filler = np.concatenate((ids_of(1, 3, seed=2), prompt), axis=1)
-    mask = np.array([[0, 0, 0, 1, 1, 1, 1]])
-    assert_close(runner.run(filler, padded, mask=mask)["logits"][:, 3:], want)
-    assert np.abs(runner.run(filler)["logits"][:, 3:] - want).max() > 1e-3
-    assert_close(runner.run(more, padded)["logits"], runner.run(more, alone)["logits"])
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda b: b.name)

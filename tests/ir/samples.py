@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
+from sdllm.backends.conformance import probe
 from sdllm.ir import (
     CSD,
     GIF,
@@ -69,27 +70,7 @@ def segments(code: Any) -> tuple[Segment, ...]:
 
 def random_weight(of: WeightType, seed: int) -> dict[str, np.ndarray]:
     """Parts of a weight of that type."""
-    rng = np.random.default_rng(seed)
-    if isinstance(of, FloatWeight):
-        return {"values": rng.standard_normal(of.shape).astype(np.float32)}
-    if isinstance(of, FixedWeight):
-        return {"codes": rng.integers(-3000, 3000, of.shape).astype(np.int16)}
-    low, high = of.range
-    if isinstance(of, RowWeight):
-        each = (of.shape[0], of.groups)
-        return {
-            "codes": rng.integers(low, high + 1, of.shape).astype(np.int8),
-            "steps": rng.integers(1, 256, each).astype(np.uint8),
-            "offsets": rng.integers(-3000, 3000, each).astype(np.int16),
-            "scales": rng.uniform(1e-5, 1e-4, (of.shape[0], 1)).astype(np.float32),
-        }
-    parts = {
-        "codes": rng.integers(low, high + 1, of.shape).astype(np.int8),
-        "scales": rng.uniform(0.01, 0.1, (of.shape[0], of.groups)).astype(np.float16),
-    }
-    if of.minimum:
-        parts["minima"] = rng.uniform(-0.5, 0.0, (of.shape[0], of.groups)).astype(np.float16)
-    return parts
+    return probe.random_weight(of, np.random.default_rng(seed))
 
 
 def random_counts(of: Spikes, shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:

@@ -107,17 +107,6 @@ def test_long_prompts_go_in_parts(tmp_path: Path) -> None:
     assert_close(runner.prefill(ids[0]), want[0, -1])
 
 
-def test_padding_changes_nothing(model: tuple[Program, Store], tmp_path: Path) -> None:
-    runner = CRunner(emit(*model, tmp_path))
-    prompt, more = ids_of(1, 4), ids_of(1, 1, seed=1)
-    alone, padded = runner.new_state(), runner.new_state()
-    want = runner.run(prompt, alone)["logits"]
-    filler = np.concatenate((ids_of(1, 3, seed=2), prompt), axis=1)
-    mask = np.array([[0, 0, 0, 1, 1, 1, 1]])
-    assert_close(runner.run(filler, padded, mask=mask)["logits"][:, 3:], want)
-    assert_close(runner.run(more, padded)["logits"], runner.run(more, alone)["logits"])
-
-
 def test_two_models_live_side_by_side(tmp_path: Path) -> None:
     runners = [CRunner(emit(*toy_decoder(1, seed=seed), tmp_path / str(seed))) for seed in (0, 1)]
     ids = ids_of(1, 4)

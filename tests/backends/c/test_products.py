@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sdllm.backends.c.runner import CRunner
+from sdllm.backends.conformance.parts import SIGNED, UNSIGNED
 from sdllm.ir import (
     CSD,
     Bits,
@@ -28,7 +29,6 @@ from sdllm.ir.interpreter import Interpreter
 
 from ...ir.samples import random_value, random_weight
 from ..common import refer
-from ..test_products import SIGNED, UNSIGNED
 from .common import emit, isas
 
 WIDTH, OUT, TOKENS = 70, 37, 5
