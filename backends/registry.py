@@ -12,7 +12,7 @@ import difflib
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import Any
 
 from .interface import Backend
 
@@ -63,6 +63,18 @@ def find(group: str, name: str) -> Any:
 
 
 def backend(name: str) -> Backend:
-    """The backend of that name. Raises NotFound."""
+    """The backend of that name. Raises NotFound, also where what is provided is no backend."""
     made = find("sdllm.backends", name)
-    return cast(Backend, made() if isinstance(made, type) else made)
+    one = provided("sdllm.backends")[name]
+    try:
+        made = made() if isinstance(made, type) else made
+    except Exception as error:
+        raise NotFound(f"{name} (from {one.provider} {one.version}) does not load: {error}") from error
+    if not isinstance(made, Backend):
+        raise NotFound(f"{name} (from {one.provider} {one.version}) is no backend: {_missing(made)}")
+    return made
+
+
+def _missing(made: Any) -> str:
+    wanted = ("name", "summary", "supports", "emit", "load")
+    return f"{type(made).__name__} has no {', '.join(w for w in wanted if not hasattr(made, w))}"

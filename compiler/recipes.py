@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..backends.registry import NotFound, find, provided
+from ..backends.registry import NotFound, find
 from ..passes import Pass, PassError, split_pipeline
 from .spikellm import Choices, SpikeLLM
 
@@ -56,17 +56,6 @@ SPIKELLM = Recipe(
 )
 
 
-def recipes() -> list[Recipe]:
-    """Every recipe that is installed, by name; one that does not load is left out (`find` says why)."""
-    found = []
-    for name in provided("sdllm.recipes"):
-        try:
-            found.append(recipe(name))
-        except NotFound:
-            continue
-    return found
-
-
 def recipe(text: str) -> Recipe:
     """The recipe of that name, with the options that follow it: `spikellm{T=4}`. Raises NotFound or PassError."""
     (name, options), *more = list(split_pipeline(text)) or [(text, {})]
@@ -105,5 +94,4 @@ __all__ = [
     "parse_pipeline",
     "pass_class",
     "recipe",
-    "recipes",
 ]

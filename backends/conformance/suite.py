@@ -85,8 +85,8 @@ def _calls(program: Program) -> list[Call]:
     return [(ids, mask[:, :end]) for (ids, _), end in zip(calls, ends, strict=True)]
 
 
-def _check_parts(bench: Bench, parts: Sequence[Part], cell: dict[str, Any]) -> None:
-    """Those parts that the backend takes, in one program; the others must be refused as is due."""
+def taken_parts(bench: Bench, parts: Sequence[Part], cell: dict[str, Any]) -> list[Part]:
+    """Those that the backend takes, which the cell then says; the others must be refused as is due."""
     taken, why = [], ""
     for part in parts:
         if reason := bench.refusal(*_probe([part])):
@@ -95,6 +95,12 @@ def _check_parts(bench: Bench, parts: Sequence[Part], cell: dict[str, Any]) -> N
             taken.append(part)
     if len(taken) < len(parts):
         cell.update(says=f"{len(taken)} of {len(parts)}" if taken else "no", why=why)
+    return taken
+
+
+def _check_parts(bench: Bench, parts: Sequence[Part], cell: dict[str, Any]) -> None:
+    """All that the backend takes, in one program, against the reference."""
+    taken = taken_parts(bench, parts, cell)
     if not taken:
         return
     program, store = _probe(taken)

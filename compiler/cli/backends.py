@@ -14,33 +14,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load each and list it."""
-    from ...backends.interface import Configurable
-    from ...backends.registry import NotFound, backend, provided
     from .output import print_json, print_table
+    from .provided import listed, provider
 
-    found: list[dict[str, Any]] = []
-    for name, one in provided("sdllm.backends").items():
-        try:
-            made = backend(name)
-            status, summary = "", made.summary
-            options = dict(made.options) if isinstance(made, Configurable) else {}
-        except NotFound as error:
-            status, summary, options = str(error), "", {}
-        found.append(
-            {
-                "name": name,
-                "provider": one.provider,
-                "version": one.version,
-                "summary": summary,
-                "options": options,
-                "error": status,
-            }
-        )
+    found = listed("sdllm.backends", _describe)
     if args.json:
-        print_json(found)
-    else:
-        rows = [(f["name"], f"{f['provider']} {f['version']}", f["error"] or f["summary"]) for f in found]
-        print_table("", ("backend", "provided by", ""), rows)
-        told = [(f["name"], option, text) for f in found for option, text in f["options"].items()]
-        print_table("options, as in --backend 'c{kernels=add}'", ("backend", "option", ""), told)
+        print_json([{"summary": "", "options": {}, **f} for f in found])
+        return 0
+    rows = [(f["name"], provider(f), f["error"] or f["summary"]) for f in found]
+    print_table("", ("backend", "provided by", ""), rows)
+    told = [(f["name"], option, text) for f in found for option, text in f.get("options", {}).items()]
+    print_table("options, as in --backend 'c{kernels=add}'", ("backend", "option", ""), told)
     return 0
+
+
+def _describe(name: str) -> dict[str, Any]:
+    from ...backends.interface import Configurable
+    from ...backends.registry import backend
+
+    made = backend(name)
+    return {"summary": made.summary, "options": dict(made.options) if isinstance(made, Configurable) else {}}

@@ -25,6 +25,7 @@ COMMANDS = (
     "backends",
     "passes",
     "recipes",
+    "new",
     "demo",
 )
 

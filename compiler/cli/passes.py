@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-HELP = "list the passes, or one pass with its options"
+HELP = "list the passes, who provides them, and why one does not load; or one pass with its options"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,27 +14,39 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List them."""
+    """List them. Raises NotFound for a pass that there is not, or that does not load."""
+    from .output import print_json, print_table
+    from .provided import listed, provider
+
+    if args.name:
+        one = {"name": args.name, **_describe(args.name)}
+        if args.json:
+            print_json(listed("sdllm.passes", _describe, [args.name]))
+            return 0
+        print(f"{args.name}{' (exact: outputs stay but for rounding)' if one['exact'] else ''}\n\n{one['doc']}\n")
+        print_table("", ("option", "default"), list(one["options"].items()))
+        return 0
+    found = listed("sdllm.passes", _describe)
+    if args.json:
+        print_json(found)
+        return 0
+    rows = [(f["name"], *_short(f), provider(f)) for f in found]
+    print_table("", ("pass", "exact", "", "provided by"), rows)
+    return 0
+
+
+def _describe(name: str) -> dict[str, Any]:
     import inspect
     from dataclasses import fields
 
-    from ...backends.registry import provided
     from ..recipes import pass_class
-    from .output import print_json, print_table
 
-    names = [args.name] if args.name else list(provided("sdllm.passes"))
-    found = []
-    for name in names:
-        cls = pass_class(name)
-        options = {f.name: f.default for f in fields(cls)}
-        text = inspect.cleandoc(cls.__doc__ or "")
-        found.append({"name": name, "exact": cls.exact, "options": options, "doc": text})
-    if args.json:
-        print_json(found)
-    elif args.name:
-        print(f"{args.name}{' (exact: outputs stay but for rounding)' if cls.exact else ''}\n\n{text}\n")
-        print_table("", ("option", "default"), [(k, v) for k, v in options.items()])
-    else:
-        rows = [(f["name"], "yes" if f["exact"] else "no", str(f["doc"]).partition("\n")[0]) for f in found]
-        print_table("", ("pass", "exact", ""), rows)
-    return 0
+    cls = pass_class(name)
+    options = {f.name: f.default for f in fields(cls)}
+    return {"exact": cls.exact, "options": options, "doc": inspect.cleandoc(cls.__doc__ or "")}
+
+
+def _short(entry: dict[str, Any]) -> tuple[str, str]:
+    if entry["error"]:
+        return "", entry["error"]
+    return ("yes" if entry["exact"] else "no"), entry["doc"].partition("\n")[0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..recipes import Recipe
 
-HELP = "list the recipes and their pipelines"
+HELP = "list the recipes and their pipelines, who provides them, and why one does not load"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,20 +17,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List them."""
-    from dataclasses import asdict
-
-    from ..recipes import recipes
     from .output import print_json
+    from .provided import listed, provider
 
-    found = recipes()
+    found = listed("sdllm.recipes", _describe)
     if args.json:
-        print_json([{**asdict(r), "options": _options(r)} for r in found])
+        print_json(found)
         return 0
     for r in found:
-        print(f"{r.name}: {r.summary}\n    {_spaced(r.pipeline) or '(no passes)'}")
-        if options := _options(r):
-            print(f"    options: {', '.join(f'{k}={v}' for k, v in options.items())}")
+        by = "" if r["provider"] == "sdllm" else f" (by {provider(r)})"
+        if r["error"]:
+            print(f"{r['name']}{by}: {r['error']}")
+            continue
+        print(f"{r['name']}{by}: {r['summary']}\n    {_spaced(r['pipeline']) or '(no passes)'}")
+        if r["options"]:
+            print(f"    options: {', '.join(f'{k}={v}' for k, v in r['options'].items())}")
     return 0
+
+
+def _describe(name: str) -> dict[str, Any]:
+    from ..recipes import recipe
+
+    found = recipe(name)
+    return {"summary": found.summary, "pipeline": found.pipeline, "options": _options(found)}
 
 
 def _options(r: Recipe) -> dict[str, Any]:
