@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ..backends.registry import NotFound, find
 from ..passes import Pass, PassError, split_pipeline
@@ -55,6 +57,23 @@ SPIKELLM = Recipe(
     SpikeLLM,
 )
 
+BISPIKCLM = Recipe(
+    "bispikclm",
+    "BiSpikCLM (arXiv 2605.13859): a student of `sdllm-compile distill`, binary spikes without softmax; checked to "
+    "multiply no floats between embedding and head",
+    "check-additions",
+)
+
+
+def usual(model: str) -> str:
+    """The recipe of a model where none is named: a student's own, else `sdllm`."""
+    try:
+        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return SDLLM.name
+    student = isinstance(config, dict) and config.get("model_type") == BISPIKCLM.name
+    return BISPIKCLM.name if student else SDLLM.name
+
 
 def recipe(text: str) -> Recipe:
     """The recipe of that name, with the options that follow it: `spikellm{T=4}`. Raises NotFound or PassError."""
@@ -85,6 +104,7 @@ def parse_pipeline(text: str) -> Sequence[Pass]:
 
 
 __all__ = [
+    "BISPIKCLM",
     "DENSE",
     "DIGIT_RAMP",
     "DIGIT_RAMP_40",
@@ -94,4 +114,5 @@ __all__ = [
     "parse_pipeline",
     "pass_class",
     "recipe",
+    "usual",
 ]

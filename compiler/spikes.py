@@ -11,6 +11,9 @@ from ..backends.counting import spiked_operand
 from ..backends.interface import SpikeCount, Stats
 from ..ir import Code, FixedWeight, FloatWeight, Ints, Op, Program, Train, parse_code
 
+# Spiked products of two values that both depend on the text.
+ATTENTION = ("spike.matmul", "lif.coincide", "lif.gather")
+
 
 @dataclass(frozen=True, slots=True)
 class Firing:
@@ -89,8 +92,8 @@ def _steps(count: SpikeCount) -> int:
 def split(program: Program, stats: Stats) -> tuple[list[SpikeCount], list[SpikeCount]]:
     """Counts of linear layers, and of attention's products."""
     makers = program.producers()
-    linears = [c for c in stats.counts if makers[c.op].name != "spike.matmul"]
-    return linears, [c for c in stats.counts if makers[c.op].name == "spike.matmul"]
+    linears = [c for c in stats.counts if makers[c.op].name not in ATTENTION]
+    return linears, [c for c in stats.counts if makers[c.op].name in ATTENTION]
 
 
 def rates(program: Program, stats: Stats) -> dict[str, float]:

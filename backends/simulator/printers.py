@@ -199,6 +199,7 @@ PRINTERS: dict[str, Printer] = {
     "lif.linear": _lif_linear,
     "lif.coincide": lambda c: call("lif.coincide", *c.args(), c.count(), **c.attrs("causal")),
     "lif.gather": lambda c: call("lif.gather", *c.args(), c.count()),
+    "lif.both": lambda c: f"{c.arg(0)} & {c.arg(1)}",
     "lif.reshape": _lif_reshape,
     "lif.mean": _lif_mean,
 }

@@ -22,7 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     request.arguments(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--recipe", default="sdllm", help="named pipeline, name{option=value} (see `recipes`; default sdllm)"
+        "--recipe",
+        help="named pipeline, name{option=value} (see `recipes`; default sdllm, of a distilled student bispikclm)",
     )
     what.add_argument("--pipeline", help="passes spelled out: a,b{option=value},c (see `passes`)")
     parser.add_argument("--sequences", type=int, default=32, help="calibration sequences (default 32)")
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace) -> Request:
     from ..compile import Request
     from ..errors import InputError
+    from ..recipes import usual
 
     for option in ("sequences", "length"):
         if getattr(args, option) < 2:
@@ -88,7 +90,7 @@ def _request(args: argparse.Namespace) -> Request:
         raise InputError(f"--check-numerics {args.check_numerics}: must be more than 0")
     return Request(
         **request.fields(args),
-        recipe=args.recipe,
+        recipe=args.recipe or usual(args.model),
         pipeline=args.pipeline,
         sequences=args.sequences,
         length=args.length,

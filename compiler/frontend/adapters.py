@@ -35,8 +35,15 @@ def bloom_attention(
 ADAPTERS: dict[type[Any], Forward] = {BloomAttention: bloom_attention}
 
 
+def in_spikes(model: PreTrainedModel) -> bool:
+    """Whether a model's attention is made of our spike ops already (a student of BiSpikCLM), causal by definition."""
+    return bool(getattr(model, "attention_in_spikes", False))
+
+
 def check_attention(model: PreTrainedModel) -> None:
     """Raises InputError for a model whose attention bypasses transformers' interface and has no adapter here."""
+    if in_spikes(model):
+        return
     kind = model.config.model_type
     attentions = [type(m) for m in model.modules() if "Attention" in type(m).__name__]
     if not attentions:

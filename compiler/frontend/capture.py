@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..sources import Source, build_skeleton
 from ..sources.skeleton import quiet
 from ..sources.source import Array
-from .adapters import adapted, check_attention
+from .adapters import adapted, check_attention, in_spikes
 from .attention import NAME, recording
 from .masks import MaskRule, read_mask
 from .rope import fix_rope
@@ -92,7 +92,8 @@ def _export(model: PreTrainedModel) -> tuple[ExportedProgram, tuple[MaskRule, ..
         if not _functional(exported):  # putting it into that form costs twice the export itself
             exported = exported.run_decompositions({})
     outputs = tuple(OUTPUTS.get(str(key), str(key)) for key in exported.call_spec.out_spec.context or ())
-    return exported, tuple(read_mask(f) for f in functions), outputs
+    masks = (MaskRule(causal=True, window=0),) if in_spikes(model) else tuple(map(read_mask, functions))
+    return exported, masks, outputs
 
 
 def _functional(exported: ExportedProgram) -> bool:
@@ -104,6 +105,8 @@ def _functional(exported: ExportedProgram) -> bool:
 
 
 def _use_our_attention(model: PreTrainedModel) -> None:
+    if in_spikes(model):
+        return
     model.set_attn_implementation(NAME)
     for module in model.modules():  # families outside the interface do not take it over, but their masks do
         config = getattr(module, "config", None)
@@ -140,7 +143,8 @@ def _tracing(model: PreTrainedModel) -> Iterator[None]:
 
 def _check_layers(model: PreTrainedModel, exported: ExportedProgram) -> None:
     """Raises InputError unless each layer has one attention op of ours."""
-    found = sum(str(n.target) == "sdllm.attend.default" for n in exported.graph.nodes)
+    wanted = "sdllm.lif_coincide.default" if in_spikes(model) else "sdllm.attend.default"
+    found = sum(str(n.target) == wanted for n in exported.graph.nodes)
     layers = model.config.num_hidden_layers
     if found != layers:
         raise InputError(

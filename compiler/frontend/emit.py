@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.fx import Node
 
-from ...ir import Builder, Dim, FloatWeight, Loc, Store, Weight
+from ...ir import Builder, Dim, FixedWeight, FloatWeight, Loc, Store, Weight
 from ...ir import Tensor as IRTensor
 from ...ir import Value as IRValue
 from ..errors import InputError
@@ -62,6 +62,17 @@ class Emit:
         if plus:
             return self._declare(f"{name}.plus{plus:g}", shape, lambda: self._numbers(name) + np.float32(plus))
         return self._declare(name, shape, lambda: self._numbers(name))
+
+    def fixed(self, node: Node, frac: int) -> str:
+        """Declare a parameter as a weight in fixed point of int16, rounded to `frac` bits behind the point."""
+        name = parameter(node)
+        assert name is not None
+        name = self._aliases.get(name, name)
+        of = FixedWeight(frac, tuple(int(d) for d in node.meta["val"].shape))
+        if self._store is None or self._read is None:
+            return self.builder.weight(Weight(name, of, ""))
+        codes = np.rint(self._numbers(name).astype(np.float64) * 2**frac).clip(-(2**15), 2**15 - 1)
+        return self.builder.weight(self._store.put(name, of, {"codes": codes.astype(np.int16)}))
 
     def _numbers(self, name: str) -> Array:
         assert self._read is not None

@@ -42,7 +42,7 @@ def architecture(config: PreTrainedConfig, *, trust_remote_code: bool = False) -
         return _remote_class(config, remote)
     if name is None:
         return _usual_class(config)
-    found = getattr(transformers, name, None)
+    found = getattr(transformers, name, None) or _registered(config, name)
     if found is None or not isinstance(found, type) or not issubclass(found, PreTrainedModel):
         raise InputError(
             f"{config.model_type}: transformers has no architecture '{name}'; fix `architectures` in config.json"
@@ -53,6 +53,15 @@ def architecture(config: PreTrainedConfig, *, trust_remote_code: bool = False) -
             f"models for language modelling are ({', '.join('*' + h for h in HEADS)})"
         )
     return found
+
+
+def _registered(config: PreTrainedConfig, name: str) -> type[Any] | None:
+    """The class of that name that was registered with transformers for this kind of config, as our own students' is."""
+    for mapping in (modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING, modeling_auto.MODEL_MAPPING):
+        if type(config) in mapping and mapping[type(config)].__name__ == name:
+            found: type[Any] = mapping[type(config)]
+            return found
+    return None
 
 
 def _usual_class(config: PreTrainedConfig) -> type[Any]:

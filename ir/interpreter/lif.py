@@ -52,6 +52,11 @@ def gather(c: Call) -> Out:
     return (exact_matmul(a, v.repeat_interleave(a.shape[2] // v.shape[2], 2)),)
 
 
+@kernel("lif.both")
+def both(c: Call) -> Out:
+    return (c.operands[0] & c.operands[1],)
+
+
 @kernel("lif.reshape")
 def reshape(c: Call) -> Out:
     (t,) = c.operands

@@ -98,6 +98,14 @@ def gather(args: Args) -> tuple[Type, ...]:
     return (Current(a.steps, 0, (*a.shape[:3], v.shape[3])),)
 
 
+@op("lif.both", operands=2)
+def both(args: Args) -> tuple[Type, ...]:
+    """The spikes that two trains have in common (AND), as a gate lets them through: train<T>[...] twice -> train<T>."""
+    a, b = _train(args, 0), _train(args, 1)
+    require(a == b, f"{a} and {b} are not of one type")
+    return (a,)
+
+
 @op("lif.reshape", attrs={"shape": attr(tuple), "axes": default((), tuple)}, cost=free)
 def reshape(args: Args) -> tuple[Type, ...]:
     """A train or current in another shape, its axes then permuted (time stays first)."""

@@ -272,6 +272,7 @@ SAMPLES: dict[str, Callable[[World], object]] = {
     ),
     "lif.coincide": lambda w: w.call("lif.coincide", Train(2, ("B", 4, "S", 4)), Train(2, ("B", 2, "P+S", 4)), MASK),
     "lif.gather": lambda w: w.call("lif.gather", Train(2, ("B", 4, "S", "P+S")), Train(2, ("B", 2, "P+S", 5))),
+    "lif.both": lambda w: w.call("lif.both", Train(2, TOKENS), Train(2, TOKENS)),
     "lif.reshape": lambda w: w.call(
         "lif.reshape", w.choose([Train(2, TOKENS), Current(4, 8, TOKENS)]), shape=("B", "S", 2, 3), axes=(0, 2, 1, 3)
     ),

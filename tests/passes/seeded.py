@@ -6,7 +6,7 @@ import re
 import zlib
 
 import numpy as np
-from sdllm.ir import Program, Store, parse_program, parse_weight_type
+from sdllm.ir import FixedWeight, Program, Store, parse_program, parse_weight_type
 from sdllm.passes.grids import round_to_nearest
 
 _WEIGHT = re.compile(r"^weight @(\S+) : (\S.*?)(?: sha256:\w+)?$", re.MULTILINE)
@@ -20,7 +20,9 @@ def seeded(text: str) -> tuple[Program, Store]:
         name, of = match[1], parse_weight_type(match[2])
         random = np.random.default_rng(zlib.crc32(name.encode()))
         values = random.normal(size=of.shape).astype(np.float32) / np.sqrt(of.shape[-1])
-        if "codes" in of.forms:
+        if isinstance(of, FixedWeight):
+            weight = store.put(name, of, {"codes": np.rint(values * 2**of.frac)})
+        elif "codes" in of.forms:
             weight = store.put(name, of, round_to_nearest(values, of))
         else:
             weight = store.put_float(name, values)

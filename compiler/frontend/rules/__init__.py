@@ -1,12 +1,13 @@
 """The lowering rules, larger patterns before smaller ones: the first that matches a node is taken."""
 
-from . import activation, arithmetic, attention, embed, linear, norm, rope, shape
+from . import activation, arithmetic, attention, embed, lif, linear, norm, rope, shape
 
 RULES = (
     *norm.RULES,
     *rope.RULES,
     *activation.RULES,
     *attention.RULES,
+    *lif.RULES,
     *embed.RULES,
     *linear.RULES,
     *shape.RULES,
