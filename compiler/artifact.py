@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,16 +32,15 @@ _KEYS = ("source", "generation", "pipeline", "backends", "tokenizer", "files")
 
 
 @contextlib.contextmanager
-def building(out: Path, *, force: bool = False) -> Iterator[Path]:
+def building(
+    out: Path, *, force: bool = False, ours: Callable[[Path], bool] | None = None, what: str = "compiled model"
+) -> Iterator[Path]:
     """A folder to write into that becomes `out` at the end; on any failure, or Ctrl-C, nothing is left of it.
 
-    Raises InputError if `out` exists (`force` replaces a compiled model or an empty folder, and nothing else), or the
-    disk is full.
+    Raises InputError if `out` exists (`force` replaces a compiled model, or `what` `ours` says, or an empty folder, and
+    nothing else), or the disk is full.
     """
-    if out.exists() and not _replaceable(out):
-        raise InputError(f"{out}: exists already and is no compiled model, all that --force replaces; give another -o")
-    if out.exists() and not force:
-        raise InputError(f"{out}: exists already; give another -o, or --force to replace it")
+    check_free(out, force=force, ours=ours, what=what)
     whole = out.resolve()  # what a link stands for is replaced, not the link
     partial = whole.with_name(whole.name + ".partial")
     missing = [folder for folder in whole.parents if not folder.exists()]
@@ -63,8 +62,18 @@ def building(out: Path, *, force: bool = False) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _replaceable(out: Path) -> bool:
-    return is_artifact(out) or (out.is_dir() and not any(out.iterdir()))
+def check_free(
+    out: Path, *, force: bool, ours: Callable[[Path], bool] | None = None, what: str = "compiled model"
+) -> None:
+    """Raises InputError if `out` exists and may not be replaced; see `building`."""
+    if out.exists() and not _replaceable(out, ours or is_artifact):
+        raise InputError(f"{out}: exists already and is no {what}, all that --force replaces; give another -o")
+    if out.exists() and not force:
+        raise InputError(f"{out}: exists already; give another -o, or --force to replace it")
+
+
+def _replaceable(out: Path, ours: Callable[[Path], bool]) -> bool:
+    return ours(out) or (out.is_dir() and not any(out.iterdir()))
 
 
 def _swap(partial: Path, out: Path) -> None:

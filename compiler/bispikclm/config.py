@@ -17,8 +17,9 @@ class BiSpikCLMConfig(PreTrainedConfig):  # type: ignore[misc]
     """Sizes and neurons of a student.
 
     time_steps (T): steps a token's current is held for, a power of two, so that a rate is an exact float. frac: bits
-    behind the point of weights and currents; beta counts 256ths, threshold 2^-frac-ths, as `lif.fire` does (0.9 and 0.7
-    by default: a reconstruction). score_threshold and value_threshold: how many coincidences make A and A·V fire.
+    behind the point of weights and currents; beta counts 256ths, threshold 2^-frac-ths, as `lif.fire` does (0.9 and
+    0.7 by default: a reconstruction). score_threshold and value_threshold: how many coincidences make A and A·V fire.
+    The head is not tied: embeddings large enough to make neurons fire would tell it of the token that was read.
 
     style opt: biases, LayerNorm before the head; llama: no biases, RMSNorm, and a gated SFFN, whose gate is the AND of
     two trains. block_output spikes: what a block adds to the residual is the firing rate of its last neurons, as the
@@ -47,7 +48,7 @@ class BiSpikCLMConfig(PreTrainedConfig):  # type: ignore[misc]
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
-    tie_word_embeddings: bool = True
+    tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.num_key_value_heads is None:

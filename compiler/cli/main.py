@@ -20,6 +20,7 @@ COMMANDS = (
     "verify",
     "inspect",
     "energy",
+    "distill",
     "tune",
     "calibrate-machine",
     "backends",
