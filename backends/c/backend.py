@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ...ir import IRError, Program, Store
+from ...ir import Current, IRError, Program, Store
 from ..container import program_hash
 from ..interface import Runner
 from ..mapping import write_map
@@ -22,6 +22,7 @@ from .schedule import schedule
 from .source import kept, model_source
 from .steps import became
 from .tokenizerfile import write_tokenizer
+from .trains import form
 from .weightfile import write_weights
 
 RUNTIME = Path(__file__).parent / "runtime"
@@ -90,13 +91,15 @@ class CBackend:
 
 
 def _shapes(program: Program) -> dict[str, Any]:
-    """dtypes and shapes of inputs and outputs: what a caller's arrays must be."""
+    """dtypes, shapes and forms (see trains.py) of inputs and outputs: what a caller's arrays must be."""
 
-    def one(of: Any) -> tuple[str, list[Any]]:
+    def one(of: Any) -> tuple[str, list[Any], str]:
         shape = list(of.shape)
         if hasattr(of, "planes"):
             shape.insert(-1, of.planes)
-        return DTYPES[ctype(of)], shape
+        if isinstance(of, Current):
+            shape.insert(-1, of.steps)
+        return DTYPES[ctype(of)], shape, form(of)
 
     return {
         "inputs": {v.name: one(v.type) for v in program.inputs},

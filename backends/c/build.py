@@ -14,7 +14,9 @@ from pathlib import Path
 from ...ir import IRError
 
 FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-ffp-contract=off", "-fPIC")
-OBJECTS = ("model", "runtime", "threads", "weights", "kernels", "ops_generic", "tokenizer", "nfc", "split", "bpe")
+OBJECTS = (
+    "model", "runtime", "threads", "weights", "kernels", "ops_generic", "lif", "tokenizer", "nfc", "split", "bpe",
+)  # fmt: skip
 LIBRARY = "libmodel.so"
 
 

@@ -51,11 +51,12 @@ def adding(e: Emitter, of: Spikes) -> str:
     return "&" + e.table("struct sd_spikes", "spikes", body, array=False)
 
 
-def _product(e: Emitter, op: Op) -> int:
+def product(e: Emitter, op: Op) -> int:
+    """The number of a spiked product."""
     return next(i for i, o in enumerate(e.products) if o is op)
 
 
-def _counting(*lines: str) -> list[str]:
+def counting(*lines: str) -> list[str]:
     """One thread counts, if any."""
     return ["if (t->stats && sd_once(t)) {", *(f"    {line}" for line in lines), "    sd_done(t);", "}"]
 
@@ -68,8 +69,8 @@ def count_linear(e: Emitter, op: Op, n: View, shift: View | None = None) -> list
     if len(n.dims) != 2 or n.strides[-1] != 1:
         raise IRError("spiked linear layers take [B,S,in] in C")
     zero = f"{shift.pointer}, {shift.strides[0]}" if shift else "NULL, 0"
-    which, (rows, width) = _product(e, op), n.dims
-    return _counting(
+    which, (rows, width) = product(e, op), n.dims
+    return counting(
         f"sd_count(t, {which}, {n.pointer}, {n.size}, {rows}, {n.strides[0]}, {e.segments(of)}, {zero}, {out});",
         f"sd_cost(t, {which}, {rows} * {out}, {rows} * {width} * {out});",
     )
@@ -83,9 +84,9 @@ def count_matmul(e: Emitter, op: Op, n: View, heads: int, inner: Size) -> list[s
     assert isinstance(shared, int)
     if n.strides[-1] != 1:
         raise IRError("spikes of attention must lie channel by channel in C")
-    which, outer = _product(e, op), rows if op.attrs["transpose"] else width
+    which, outer = product(e, op), rows if op.attrs["transpose"] else width
     each, lies = f"{n.pointer} + i * {n.strides[0]}", (n.size, rows, n.strides[1], e.segments(of))
-    return _counting(
+    return counting(
         f"for (sd_int i = 0; i < {shared}; i++) {{",
         "    " + call("sd_count", which, each, *lies, "NULL", 0, f"{NEW} * {heads // shared}"),
         "}",

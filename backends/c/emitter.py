@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ...ir import (
     Code,
+    Current,
+    FixedWeight,
     FloatWeight,
     GridWeight,
     Ints,
@@ -24,6 +26,7 @@ from ...ir import (
     Spikes,
     Store,
     Tensor,
+    Train,
     Type,
     Value,
     dequantize,
@@ -42,6 +45,7 @@ from .weightfile import Sections
 Array = NDArray[Any]
 
 SIZES: dict[str, Size] = {"S": NEW, "P": "t->P", "P+S": ALL}
+MOST_STEPS = 7  # of a train: its steps are the bits of an int8
 CTYPES = {"f32": "float", "i32": "int32_t", "i64": "int64_t", "bool": "bool"}
 
 
@@ -54,14 +58,18 @@ def ctype(of: Type) -> str:
         return "int8_t" if low >= -128 and high <= 127 else "int16_t" if low >= -32768 and high <= 32767 else "int32_t"
     if isinstance(of, Membrane):
         return CTYPES[of.dtype]
-    if isinstance(of, Ints):
+    if isinstance(of, Ints | Current):
         return "int32_t"
+    if isinstance(of, Train) and of.steps <= MOST_STEPS:
+        return "int8_t"
     raise IRError(f"{of} has no form in C yet")
 
 
 def dims(of: Type) -> tuple[Size, ...]:
-    """Sizes of a value's axes, without those of one sequence."""
+    """Sizes of a value's axes, without those of one sequence; a current's steps stand before its last axis."""
     shape = list(of.shape)
+    if isinstance(of, Current):
+        shape.insert(-1, of.steps)
     if isinstance(of, Membrane):
         shape.insert(-1, of.planes)
     return tuple(SIZES.get(d, d) if isinstance(d, str) else d for d in shape if d != "B")
@@ -283,6 +291,17 @@ class Emitter:
             (weight.sha256, "integers"),
             4 * prod(of.shape),
             lambda: integers(grid, self.store.get(weight)).astype("<i4"),
+        )
+        return f"t->w[{number}]"
+
+    def fixed(self, name: str) -> str:
+        """A fixed-point weight, int16 [in, out] or [out], as a pointer."""
+        weight = self.program.weights[name]
+        assert isinstance(weight.type, FixedWeight)
+        number = self.sections.add(
+            (weight.sha256, "columns"),
+            2 * prod(weight.type.shape),
+            lambda: np.ascontiguousarray(self.store.get(weight)["codes"].T).astype("<i2"),
         )
         return f"t->w[{number}]"
 

@@ -11,6 +11,7 @@ MODEL = """\
 #include <stddef.h>
 
 #include "kernels.h"
+#include "lif.h"
 
 /* Where a value lies: a row for each token; what grows with the context; what the state keeps. */
 #define SD_ROWS(at) (t->arena + (at))

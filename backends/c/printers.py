@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import dense, moves, plain
+from . import dense, lif, moves, plain
 from .dense import Printer
 
 PRINTERS: dict[str, Printer] = {
@@ -35,4 +35,12 @@ PRINTERS: dict[str, Printer] = {
     "spike.read_out": plain.read_out,
     "spike.matmul": plain.matmul,
     "spike.read_matmul": plain.read_matmul,
+    "lif.current": lif.current,
+    "lif.fire": lif.fire,
+    "lif.linear": lif.linear,
+    "lif.coincide": lif.coincide,
+    "lif.gather": lif.gather,
+    "lif.both": lif.both,
+    "lif.reshape": lif.reshape,
+    "lif.mean": lif.mean,
 }

@@ -17,6 +17,7 @@ from ...ir import IRError
 from ..interface import Floats, Ids, SpikeCount, Stats
 from .build import library
 from .library import WATCH, Count, Options, Times, load
+from .trains import from_c, join, to_c
 
 Array = NDArray[Any]
 Watch = Callable[[str, Array], None]
@@ -161,7 +162,7 @@ class CRunner:
         mask = np.ascontiguousarray(mask, dtype=np.int64)
         rows = [self._one(given, mask[b], b, state) for b in range(batch)]
         state.past, state.mask = past + new, mask
-        return {name: np.concatenate([r[name] for r in rows]) for name in self._shapes["outputs"]}
+        return {name: join([r[name] for r in rows], of) for name, (_, _, of) in self._shapes["outputs"].items()}
 
     def _one(self, given: Mapping[str, Array], mask: Array, b: int, state: CState) -> dict[str, Array]:
         """One sequence of a batch."""
@@ -173,12 +174,12 @@ class CRunner:
             return (ctypes.c_void_p * max(1, len(arrays)))(*[None if a is None else a.ctypes.data for a in arrays])
 
         inputs: list[Array | None] = []
-        for name, (dtype, _) in self._shapes["inputs"].items():
+        for name, (dtype, _, of) in self._shapes["inputs"].items():
             own = name in ("ids", "mask") or name not in given
-            inputs.append(None if own else np.ascontiguousarray(given[name][b : b + 1], dtype=dtype))
+            inputs.append(None if own else np.ascontiguousarray(to_c(given[name], of, b), dtype=dtype))
         outputs = {
             name: np.zeros([sizes[d] if isinstance(d, str) else d for d in shape], dtype=dtype)
-            for name, (dtype, shape) in self._shapes["outputs"].items()
+            for name, (dtype, shape, _) in self._shapes["outputs"].items()
         }
         ids = np.ascontiguousarray(given["ids"][b], dtype=np.int64)
         self._c.sdllm_use(self._model, state.states[b])
@@ -188,7 +189,11 @@ class CRunner:
         self._c.sdllm_use(self._model, None)
         self._check(made)
         wide = {"|b1": "|b1", "|i1": "<i4", "<i2": "<i4"}  # counts are 32 bits to the outside
-        return {name: a.astype(wide.get(a.dtype.str, a.dtype.str), copy=False) for name, a in outputs.items()}
+        forms = {name: of for name, (_, _, of) in self._shapes["outputs"].items()}
+        return {
+            name: from_c(a, forms[name]) if forms[name] else a.astype(wide.get(a.dtype.str, a.dtype.str), copy=False)
+            for name, a in outputs.items()
+        }
 
     # ---- Writing: by the model's own state, as an embedding C program does it ----
 

@@ -9,12 +9,13 @@ from itertools import groupby
 
 import jinja2
 
-from ...ir import NOWHERE, Op, Spikes, Value, print_op
+from ...ir import NOWHERE, Op, Spikes, Train, Value, print_op
 from ...ir.types import planes
 from ..container import program_hash
 from ..counting import code_text, spiked_operand
 from .emitter import Emitter, ctype, dims, quoted
 from .frame import MODEL
+from .lif import spiking
 from .schedule import row_of
 from .steps import Step
 from .views import ALL, size_of
@@ -93,10 +94,14 @@ def _counted(e: Emitter) -> tuple[list[str], int, int, int]:
     histogram, cells, steps = 0, 0, 1
     for op in e.products:
         of = spiked_operand(op)
-        assert isinstance(of, Spikes)
-        of_planes = planes(of.starts, e.program.weights[op.weights[0]].type) if op.name == "spike.linear" else None
+        segments = spiking(of) if isinstance(of, Train) else of.segments
+        of_planes = (
+            planes(of.starts, e.program.weights[op.weights[0]].type)
+            if op.name == "spike.linear" and isinstance(of, Spikes)
+            else None
+        )
         places, updates = [], []
-        for i, s in enumerate(of.segments):
+        for i, s in enumerate(segments):
             places.append(histogram)
             histogram += s.code.hi - s.code.lo + 1
             among = sum(p.segment == i for p in of_planes) if of_planes else 1
@@ -104,10 +109,10 @@ def _counted(e: Emitter) -> tuple[list[str], int, int, int]:
             steps = max(steps, s.code.steps)
         text = ", ".join(map(quoted, (op.result.name, op.loc.module, code_text(of))))
         made.append(
-            f"{{{text}, {len(of.segments)}, {e.codes(of.segments)}, {e.numbers('places', places)}, "
+            f"{{{text}, {len(segments)}, {e.codes(segments)}, {e.numbers('places', places)}, "
             f"{e.numbers('updates', updates)}, {cells}}}"
         )
-        cells += len(of.segments)
+        cells += len(segments)
     return made, histogram, cells, steps
 
 

@@ -91,7 +91,7 @@ def test_every_backend_runs_it(taught: Path, tmp_path: Path, cli: Cli, backends:
 
 @pytest.fixture
 def backends() -> list[str]:
-    return ["simulator"]
+    return ["simulator", "c"]
 
 
 def test_the_ordinary_decoder_by_the_same_command(text: Path, tmp_path: Path, cli: Cli) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sdllm.backends.c import CBackend
+from sdllm.backends.c.runner import CRunner
 from sdllm.backends.interface import Backend
 from sdllm.backends.reference import ReferenceBackend
 from sdllm.backends.simulator import SimulatorBackend
 from sdllm.compiler.bispikclm import BiSpikCLMConfig, BiSpikCLMForCausalLM
 from sdllm.compiler.recipes import usual
-from sdllm.ir import Current, Program, Store, Train
+from sdllm.ir import Program, Store, Train
 from sdllm.ir.interpreter import Interpreter
 from transformers import AutoModelForCausalLM
 
@@ -27,7 +29,7 @@ IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6, 5], [31, 41, 5, 9, 26, 5, 35, 8, 9]
 
 
 def with_trains(program: Program) -> Program:
-    """Every train that a neuron fires becomes an output, as rates: what differs in a spike differs there."""
+    """Every train that a neuron fires becomes an output."""
     return replace(program, outputs={**program.outputs, **{o.result.name: o.result for o in program.ops if fires(o)}})
 
 
@@ -79,7 +81,7 @@ def test_settling_changes_no_linear(saved: Saved) -> None:
     assert torch.equal(model(input_ids=IDS).logits, before)
 
 
-@pytest.mark.parametrize("backend", [ReferenceBackend(), SimulatorBackend()], ids=lambda b: b.name)
+@pytest.mark.parametrize("backend", [ReferenceBackend(), SimulatorBackend(), CBackend()], ids=lambda b: b.name)
 def test_backends_agree_with_the_time_domain(lowered: Lowered, backend: Backend, tmp_path: Path) -> None:
     """Prefill in one call and in pieces: the same spikes, counted, as the interpreter's in the time domain."""
     program, store = lowered
@@ -96,16 +98,20 @@ def test_backends_agree_with_the_time_domain(lowered: Lowered, backend: Backend,
             assert got[count.op].steps == count.steps, count
 
 
-def test_the_simulator_gives_every_train(lowered: Lowered, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", [SimulatorBackend(), CBackend()], ids=lambda b: b.name)
+def test_every_train_is_the_interpreters(lowered: Lowered, backend: Backend, tmp_path: Path) -> None:
+    """Spike for spike, in the time domain, of two sequences, one of them padded."""
     program, store = lowered
     whole = with_trains(program)
-    assert all(isinstance(v.type, Train | Current) for n, v in whole.outputs.items() if n != "logits")
-    SimulatorBackend().emit(whole, store, tmp_path, {})
-    model = SimulatorBackend().load(tmp_path).model  # type: ignore[attr-defined]
+    assert all(isinstance(v.type, Train) for n, v in whole.outputs.items() if n != "logits")
+    runner = emitted(backend, whole, store, tmp_path)
+    forward = runner.forward if isinstance(runner, CRunner) else runner.model.forward  # type: ignore[attr-defined]
     interpreter = Interpreter(whole, store, in_time=True)
-    given = interpreter.bind({"ids": IDS}, interpreter.new_state(2))
-    got = model.forward({name: value.numpy() for name, value in given.items()})
-    want = interpreter.run({"ids": IDS})
+    mask = torch.tensor([[1] * 9, [0, 0, 0, *[1] * 6]])
+    given = interpreter.bind({"ids": IDS, "mask": mask}, interpreter.new_state(2))
+    got = forward({name: value.numpy() for name, value in given.items()})
+    want = interpreter.run({"ids": IDS, "mask": mask})
+    assert len(want) > 15
     for name, train in want.items():
         if name != "logits":
             np.testing.assert_array_equal(got[name], train.numpy(), err_msg=name)

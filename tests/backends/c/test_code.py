@@ -61,7 +61,7 @@ def test_accumulation_does_not_multiply(folder: Path) -> None:
     }
     adding = {name: body for name, body in functions.items() if name.startswith("accumulate_")}
     kinds = {name.removeprefix("accumulate_").partition("_")[0] for name in adding}
-    assert kinds == {"nibbles", "bytes", "row", "train"}
+    assert kinds == {"nibbles", "bytes", "row", "train", "column", "common", "value"}
     for name, body in adding.items():
         assert re.search(r"\bv?padd|\badd\b", body), name
         found = MULTIPLIES.search(body)

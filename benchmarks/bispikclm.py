@@ -1,0 +1,188 @@
+"""BiSpikCLM at one size: an ordinary decoder, students of it in spikes, and SpAD with each term left out.
+
+    python benchmarks/bispikclm.py -o FOLDER --train TEXT… --test TEXT [--tokens N] [--hidden D] [--only PATTERN…]
+
+Every row is trained by `sdllm-compile distill`, compiled by recipe bispikclm (the teacher by dense), and measured as
+that program by the reference interpreter on windows of --test. Prints Markdown, with a sample of each row's text. What
+is in FOLDER already is not done again, so a stopped run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sdllm.backends.reference import ReferenceRunner
+from sdllm.compiler.artifact import Artifact, open_artifact
+from sdllm.compiler.calibration import tokenize
+from sdllm.compiler.cli.numbers import count
+from sdllm.compiler.compile import Request, compile_model
+from sdllm.compiler.distill import SPAD, Settings, distill
+from sdllm.compiler.distill.run import TRAINING
+from sdllm.compiler.evaluation.perplexity import windows
+from sdllm.compiler.generate import Sampling, generate
+from sdllm.compiler.spikes import firing
+from sdllm.compiler.ui import Quiet, reporter
+
+ADD, MAC = 0.9, 4.6  # pJ, fp32, 45 nm (Horowitz): the rule's own constants
+TEACHER = "ordinary decoder"
+
+
+def rows() -> dict[str, dict[str, Any]]:
+    """What differs from the command's defaults, by name of the row."""
+    found: dict[str, dict[str, Any]] = {
+        TEACHER: {"spikes": False, "terms": {"hta": 0.3}},
+        "T=2, SpAD": {},
+        "T=4, SpAD": {"steps": 4},
+        "T=2, text alone (HTA)": {"terms": {"hta": 0.3}},
+        "T=2, logits alone (STA)": {"terms": {"sta": 0.3}},
+    }
+    for left_out in SPAD:
+        kept = {name: weight for name, weight in SPAD.items() if name != left_out}
+        found[f"T=2, SpAD without {left_out.upper()}"] = {"terms": kept}
+    found["T=2, STA and HTA"] = {"terms": {t: SPAD[t] for t in ("sta", "hta")}}
+    found["T=2, SpAD, blocks add currents"] = {"block_output": "currents"}
+    found["T=2, SpAD, llama"] = {"style": "llama"}
+    return found
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row: bits per byte and accuracy on the test windows, spikes, and how training went."""
+
+    bits: float
+    accuracy: float
+    chance: float
+    rate: float
+    per_weight: float
+    seconds: float
+    speed: int
+    memory: float
+    parameters: int
+    sample: str
+
+
+def measure(out: Artifact, facts: dict[str, Any], text: Path, length: int, limit: int, prompt: str) -> Measured:
+    """The compiled program on windows of a text; the first token of each is not scored."""
+    tokenizer = out.tokenizer()
+    ids = tokenize(text, tokenizer)
+    scored = windows(ids.tolist(), length, limit, str(text))
+    runner = ReferenceRunner(out.program, out.store)
+    loss = right = total = 0.0
+    for row in range(0, len(scored), 16):
+        window = scored[row : row + 16]
+        logits = torch.from_numpy(runner.run(window[:, :-1])["logits"])
+        wanted = torch.from_numpy(window[:, 1:])
+        loss -= torch.log_softmax(logits, -1).gather(-1, wanted[..., None]).double().sum().item()
+        right += (logits.argmax(-1) == wanted).sum().item()
+        total += wanted.numel()
+    spikes = firing(out.program, runner.stats().counts)
+    per_token = len(text.read_bytes()) / len(ids)
+    written = generate(runner, tokenizer(prompt)["input_ids"], Sampling(48, 0.7, seed=0), (), length)
+    return Measured(
+        loss / total / math.log(2) / per_token,
+        right / total,
+        float(np.bincount(scored[:, 1:].ravel()).max() / total),
+        spikes.firing_rate,
+        spikes.additions_per_weight,
+        facts["seconds"],
+        facts["tokens_per_second"],
+        facts["peak_rss_mb"],
+        facts["parameters"],
+        tokenizer.decode(list(written)),
+    )
+
+
+def row(name: str, options: dict[str, Any], base: Settings, args: argparse.Namespace, ui: Quiet) -> Measured:
+    """Train, compile and measure, what is not there yet."""
+    folder = args.out / re.sub(r"\W+", "-", name.lower()).strip("-")
+    kept = folder / "measured.json"
+    if kept.exists():
+        return Measured(**json.loads(kept.read_text(encoding="utf-8")))
+    settings = replace(base, **options)
+    student = folder / "student"
+    if not student.exists():
+        teacher = None if name == TEACHER else str(args.out / "ordinary-decoder" / "student")
+        own = replace(settings, teacher=teacher, vocabulary=0 if teacher else args.vocabulary)
+        distill(own, student, ui)
+    recipe = "bispikclm" if settings.spikes else "dense"
+    compile_model(Request(str(student), folder / "out", recipe=recipe, measure=False, force=True), ui)
+    facts = json.loads((student / TRAINING).read_text(encoding="utf-8"))
+    found = measure(open_artifact(folder / "out"), facts, args.test, args.length, args.windows, args.prompt)
+    kept.write_text(json.dumps(vars(found)), encoding="utf-8")
+    return found
+
+
+def cells(name: str, m: Measured, teacher: Measured) -> list[str]:
+    """One line of the table."""
+    spiking = m.per_weight > 0
+    above = (m.accuracy - m.chance) / (teacher.accuracy - teacher.chance)
+    return [
+        name,
+        f"{m.bits:.3f}",
+        f"{m.accuracy:.1%}",
+        f"{above:.2f}",
+        f"{m.rate:.3f}" if spiking else "",
+        f"{m.per_weight:.3f}" if spiking else "",
+        f"{m.per_weight * ADD / MAC:.1%}" if spiking else "100%",
+        f"{m.speed:,}",
+        f"{m.seconds:.0f}",
+        f"{m.memory:.0f}",
+    ]
+
+
+HEAD = (
+    "| row | bits per byte | accuracy | (acc − chance) ÷ teacher's | firing rate | T·R | energy, T·R·0.9/4.6 "
+    "| tokens/s | s | MB |\n|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--train", type=Path, nargs="+", required=True)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--tokens", default="1M")
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--length", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--vocabulary", type=int, default=512)
+    parser.add_argument("--score-threshold", type=int, default=1)
+    parser.add_argument("--value-threshold", type=int, default=1)
+    parser.add_argument("--windows", type=int, default=512, help="windows of --test to score (default 512)")
+    parser.add_argument("--prompt", default=" The", help="what samples begin with")
+    parser.add_argument("--only", nargs="*", default=[], help="rows whose name one of these patterns finds")
+    args = parser.parse_args()
+    base = Settings(
+        data=tuple(args.train),
+        tokens=count("--tokens", args.tokens),
+        score_threshold=args.score_threshold,
+        value_threshold=args.value_threshold,
+        **{name: getattr(args, name) for name in ("layers", "hidden", "heads", "length", "batch")},
+    )
+    ui = reporter()
+    teacher = row(TEACHER, rows()[TEACHER], base, args, ui)
+    samples = []
+    print(HEAD, flush=True)
+    for name, options in rows().items():
+        if name == TEACHER or not args.only or any(re.search(word, name) for word in args.only):
+            found = row(name, options, base, args, ui)
+            samples.append((name, found.sample))
+            print("| " + " | ".join(cells(name, found, teacher)) + " |", flush=True)
+    ui.close()
+    print(f"\n{teacher.parameters:,} parameters, chance {teacher.chance:.1%}\n")
+    for name, sample in samples:
+        print(f"* {name}: `{args.prompt}{sample}`".replace("\n", "⏎"))
+
+
+if __name__ == "__main__":
+    main()
