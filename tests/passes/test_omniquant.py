@@ -30,6 +30,12 @@ def error(model: Model, after: Model, ids: np.ndarray) -> float:
     return float((logits(after, ids) - exact).norm() / exact.norm())
 
 
+def divergence(model: Model, after: Model, ids: np.ndarray) -> float:
+    """KL from the model, which an outlier that makes logits large does not hide."""
+    exact, got = (logits(m, ids).log_softmax(-1) for m in (model, after))
+    return float((exact.exp() * (exact - got)).sum(-1).mean())
+
+
 def quantised(model: Model, ids: np.ndarray, pipeline: str, keep: Path | None = None) -> Model:
     program, store = model[0], model[1].copy()
     return run_pipeline(program, parse_pipeline(pipeline), Context(store, ids, keep=keep)), store
@@ -70,8 +76,8 @@ def test_scales_help_activations_with_outliers() -> None:
     found = [
         quantised(model, ids, f"{TINY % (8, 4, options)},{encoders}") for options in ("", ",activations=4,let_lr=0.01")
     ]
-    without, scaled = (error(model, after, ids) for after in found)
-    assert scaled < 0.9 * without
+    without, scaled = (divergence(model, after, ids) for after in found)
+    assert scaled < 0.6 * without
 
 
 def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
