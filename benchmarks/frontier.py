@@ -10,18 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sdllm.compiler.calibration import tokenize
-from sdllm.compiler.compile import Request, prepare
-from sdllm.compiler.evaluation.compare import paired_bootstrap
-from sdllm.compiler.evaluation.perplexity import WINDOW, windows
-from sdllm.compiler.memory import keep_freed_memory
-from sdllm.compiler.search import Outcome, Trials
-from sdllm.compiler.ui import reporter
+from scoring import ROTATE, Row, line, options, told, trials
+from sdllm.compiler.search import Outcome
 
 # How weights are held. Rotation changes the weights, so a rotated model has no grid of its source's left.
 WEIGHTS = {
@@ -32,7 +26,6 @@ WEIGHTS = {
 }
 LIMIT = 5.0  # times the source's perplexity, beyond which a row is in the table alone
 X_TICKS, Y_TICKS = (0.8, 1, 1.5, 2, 4, 8), (1, 1.05, 1.1, 1.25, 1.5, 2, 3, 5)
-ROTATE = "fold-norms,fold-scales,rotate{strict=false}"
 
 
 @dataclass(frozen=True)
@@ -122,21 +115,6 @@ ENCODERS = [
 ]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One measured pipeline."""
-
-    curve: str
-    point: str
-    weights: str
-    pipeline: str
-
-    @property
-    def name(self) -> str:
-        """`SDLLM, clipped, tolerance 0.05, W4`."""
-        return ", ".join(part for part in (self.curve, self.point, self.weights) if part)
-
-
 def rows(only: Sequence[str]) -> list[Row]:
     """All of them, or those whose name has one of these words in it: curve, point and weight format."""
     found = []
@@ -153,43 +131,13 @@ def rows(only: Sequence[str]) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="folder, .gguf file or hub id")
-    parser.add_argument("text", type=Path, help="text to score on")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--calibration", type=Path, help="text for passes to measure on; default: self-written")
-    parser.add_argument("--seed", type=int, default=0, help="seed of rotations and of self-written text")
-    parser.add_argument("--windows", type=int, default=4)
-    parser.add_argument("--window", type=int, default=WINDOW)
-    parser.add_argument("--only", nargs="*", default=[], help="rows whose name has one of these: curve, point, weights")
-    args = parser.parse_args()
-    keep_freed_memory()
-    ui = reporter()
-    prepared = prepare(Request(args.model, Path(), calibration=args.calibration, seed=args.seed), ui)
-    ids = tokenize(args.text, prepared.model.tokenizer).tolist()
-    scored = windows(ids, args.window, args.windows, str(args.text))
-    trials = Trials(prepared, scored, args.out / "trials", seed=args.seed, progress=ui.progress)
-    source = trials.source()
-    print(f"source: perplexity {source.perplexity:.3f} on {len(scored)} windows of {args.window} tokens", flush=True)
+    args = options(__doc__, "rows whose name has one of these: curve, point, weights").parse_args()
     table = []
-    for row in rows(args.only):
-        found = trials.outcome(row.pipeline)
-        table.append(line(row, found, source))
-        print(text_of(table[-1]), flush=True)
-    ui.close()
+    with trials(args) as (tried, source):
+        for row in rows(args.only):
+            table.append(line(row, tried.outcome(row.pipeline), source))
+            print(text_of(table[-1]), flush=True)
     write(args, source, table)
-
-
-def line(row: Row, found: Outcome, source: Outcome) -> dict[str, Any]:
-    """Everything known of a row; the interval is of the ratio, by paired bootstrap over windows."""
-    ratio = found.perplexity / source.perplexity
-    interval = [ratio, ratio]
-    if len(found.losses) > 1:
-        logs = paired_bootstrap(
-            "log ratio", np.array(source.losses), np.array(found.losses), lambda m: m, seed=0, resamples=10_000
-        )
-        interval = [float(np.exp(logs.low)), float(np.exp(logs.high))]
-    return {**asdict(row), "ratio": ratio, "interval": interval, **asdict(found)}
 
 
 HEAD = (
@@ -206,7 +154,7 @@ def text_of(entry: dict[str, Any]) -> str:
     cells = [
         name,
         entry["weights"],
-        f"{np.exp(np.mean(entry['losses'])):.3f}",
+        f"{entry['perplexity']:.3f}",
         f"{entry['ratio']:.3f} ({low:.3f}–{high:.3f})",
     ]
     if cost:
@@ -220,14 +168,7 @@ def text_of(entry: dict[str, Any]) -> str:
 def write(args: argparse.Namespace, source: Outcome, table: list[dict[str, Any]]) -> None:
     """Table and plot."""
     args.out.mkdir(parents=True, exist_ok=True)
-    told = {
-        "windows": args.windows,
-        "window": args.window,
-        "text": args.text.name,
-        "source": asdict(source),
-        "rows": table,
-    }
-    (args.out / "frontier.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (args.out / "frontier.json").write_text(json.dumps(told(args, source, table), indent=1) + "\n", encoding="utf-8")
     (args.out / "frontier.md").write_text("\n".join([HEAD, *map(text_of, table)]) + "\n", encoding="utf-8")
     plot(table, args.out / "frontier.svg")
 

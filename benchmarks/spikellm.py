@@ -2,24 +2,18 @@
 
     python benchmarks/spikellm.py MODEL TEXT -o FOLDER [--calibration TEXT] [--windows N] [--only PATTERN…]
 
-Prints a Markdown table. ACE is weight bits times spike bits times steps, a multiply-add; rows that share a prefix share
-its work, and rows already measured are read from FOLDER, so a stopped run goes on.
+Prints a Markdown table and writes FOLDER/spikellm.json. ACE: weight bits times spike bits times steps, a multiply-add;
+rows that share a prefix share its work, and rows already measured are read from FOLDER, so a stopped run goes on.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from frontier import ROTATE, Row, line
-from sdllm.compiler.calibration import tokenize
-from sdllm.compiler.compile import Request, prepare
-from sdllm.compiler.evaluation.perplexity import WINDOW, windows
-from sdllm.compiler.memory import keep_freed_memory
-from sdllm.compiler.search import Trials
-from sdllm.compiler.ui import reporter
+from scoring import ROTATE, Row, line, options, told, trials
 
 KV = "attention_code=gif:8:1:true"
 MORE_KV = "attention_code=gif:10:1:true"  # what a second step of 6 of 64 channels costs
@@ -83,44 +77,34 @@ def rows() -> dict[str, str]:
 
 
 HEAD = (
-    "| pipeline | perplexity | × source (95 %) | ACE | additions | spikes | steps | joules a token, literature |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "| pipeline | perplexity | × source (95 %) | ACE | additions | spikes | steps | joules a token, literature | "
+    "compile minutes | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="folder, .gguf file or hub id")
-    parser.add_argument("text", type=Path, help="text to score on")
-    parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--calibration", type=Path, help="text for passes to measure on; default: self-written")
-    parser.add_argument("--windows", type=int, default=4)
-    parser.add_argument("--window", type=int, default=WINDOW)
-    parser.add_argument("--only", nargs="*", default=[], help="rows whose name one of these patterns finds")
+    parser = options(__doc__, "rows whose name one of these patterns finds")
     parser.add_argument("--pipeline", nargs="*", default=[], help="further rows, spelled out")
     args = parser.parse_args()
-    keep_freed_memory()
-    ui = reporter()
-    prepared = prepare(Request(args.model, Path(), calibration=args.calibration), ui)
-    ids = tokenize(args.text, prepared.model.tokenizer).tolist()
-    scored = windows(ids, args.window, args.windows, str(args.text))
-    trials = Trials(prepared, scored, args.out, progress=ui.progress)
-    source = trials.source()
-    print(
-        f"source: perplexity {source.perplexity:.3f} on {len(scored)} windows of {args.window} tokens\n\n{HEAD}",
-        flush=True,
-    )
     chosen = {n: p for n, p in rows().items() if not args.only or any(re.search(word, n) for word in args.only)}
-    for name, pipeline in {**chosen, **{p: p for p in args.pipeline}}.items():
-        entry = line(Row(name, "", "", pipeline), trials.outcome(pipeline), source)
-        cost, (low, high) = entry["cost"], entry["interval"]
-        cells = [
-            name, f"{entry['ratio'] * source.perplexity:.3f}", f"{entry['ratio']:.3f} ({low:.3f}–{high:.3f})",
-            f"{cost['ace']:.2f}", f"{cost['additions']:.3f}", f"{cost['spikes']:.3f}", str(cost["steps"]),
-            f"{cost['joules']['literature']:.3g}",
-        ]  # fmt: skip
-        print("| " + " | ".join(cells) + " |", flush=True)
-    ui.close()
+    table = []
+    with trials(args) as (tried, source):
+        print(f"\n{HEAD}", flush=True)
+        for name, pipeline in {**chosen, **{p: p for p in args.pipeline}}.items():
+            table.append(line(Row(name, "", "", pipeline), tried.outcome(pipeline), source))
+            print(text_of(table[-1]), flush=True)
+    (args.out / "spikellm.json").write_text(json.dumps(told(args, source, table), indent=1) + "\n", encoding="utf-8")
+
+
+def text_of(entry: dict[str, Any]) -> str:
+    """A row of the table."""
+    cost, (low, high) = entry["cost"], entry["interval"]
+    cells = [
+        entry["curve"], f"{entry['perplexity']:.3f}", f"{entry['ratio']:.3f} ({low:.3f}–{high:.3f})",
+        f"{cost['ace']:.2f}", f"{cost['additions']:.3f}", f"{cost['spikes']:.3f}", str(cost["steps"]),
+        f"{cost['joules']['literature']:.3g}", f"{entry['minutes']:.1f}", f"{entry['peak_mb']:.0f}",
+    ]  # fmt: skip
+    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

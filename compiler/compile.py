@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -21,6 +19,7 @@ from .calibration import Calibration, from_file, self_written
 from .errors import InputError
 from .generate import TEXT, text_facts
 from .measure import measure
+from .memory import peak_mb
 from .numerics import NumericsCheck
 from .recipes import parse_pipeline, recipe
 from .targets import Target, targets
@@ -248,10 +247,9 @@ def _manifest(
 
 
 def _machine(ui: Quiet, measured: Mapping[str, Any]) -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "seconds": ui.seconds,
-        "peak_rss_mb": round(peak / (1 << 20 if sys.platform == "darwin" else 1024), 1),
+        "peak_rss_mb": round(peak_mb(), 1),
         "machine": platform.machine(),
         "python": platform.python_version(),
         **measured,

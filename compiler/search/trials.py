@@ -21,26 +21,38 @@ from ...passes import Context, Pass, run_pipeline
 from ..compile import Prepared
 from ..evaluation.perplexity import losses
 from ..evaluation.results import write
+from ..memory import forget_peak, peak_mb
 from ..recipes import parse_pipeline
 from .cost import Cost, cost_of
 
 Tokens = NDArray[np.int64]
 Progress = Callable[[int, int, str], None]
-FORMAT = 2
+FORMAT = 3
 _ENCODING = "insert-encoders"
 _KEPT = 3  # programs without spikes kept in memory
 
 
 @dataclass(frozen=True)
+class _Made:
+    """What passes made of a program, how long it took, and the most memory held."""
+
+    program: Program
+    store: Store
+    minutes: float
+    peak_mb: float
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A pipeline's figures on the text: `losses` in nats a token, one a window; cost is None for no pipeline (the
-    source). `minutes` are those of the passes, without those an
-    earlier trial had run."""
+    source). `minutes` are those of the passes, with those an earlier trial had run for it; `peak_mb` is the most memory
+    the process held while they ran, MiB."""
 
     pipeline: str
     losses: tuple[float, ...]
     cost: Cost | None
     minutes: float
+    peak_mb: float
 
     @property
     def loss(self) -> float:
@@ -77,7 +89,7 @@ class Trials:
             told.update(repr(tokens.shape).encode() + np.ascontiguousarray(tokens, dtype="<i8").tobytes())
         told.update(f"{seed} {FORMAT}".encode())
         self._key = told.hexdigest()
-        self._starts: dict[str, tuple[Program, Store]] = {}
+        self._starts: dict[str, _Made] = {}
 
     def source(self) -> Outcome:
         """The model as it is."""
@@ -89,38 +101,44 @@ class Trials:
         path = self.folder / f"{hashlib.sha256(f'{self._key} {passes!r}'.encode()).hexdigest()[:16]}.json"
         if path.exists():
             return _read(json.loads(path.read_text(encoding="utf-8")))
-        began = time.perf_counter()
-        program, store = self.compiled(pipeline)
-        minutes = (time.perf_counter() - began) / 60
-        runner = ReferenceRunner(program, store)
+        made = self._made(passes)
+        runner = ReferenceRunner(made.program, made.store)
         scored = losses(runner, self._windows, self._progress)
         length = self._windows.shape[1] - 1
-        found = Outcome(pipeline, tuple(s / length for s in scored), _cost(program, runner.stats()), minutes)
+        cost = _cost(made.program, runner.stats())
+        found = Outcome(pipeline, tuple(s / length for s in scored), cost, made.minutes, made.peak_mb)
         write(path, asdict(found))
         return found
 
     def compiled(self, pipeline: str) -> tuple[Program, Store]:
         """The program that a pipeline makes, and its weights. What happens before encoders is kept for the next."""
-        passes = parse_pipeline(pipeline)
+        made = self._made(parse_pipeline(pipeline))
+        return made.program, made.store
+
+    def _made(self, passes: Sequence[Pass]) -> _Made:
         names = [p.name for p in passes]
         cut = names.index(_ENCODING) if _ENCODING in names else len(passes)
-        start = self._started(passes[:cut])
-        return self._run(*start, passes[cut:])
+        return self._run(self._started(passes[:cut]), passes[cut:])
 
-    def _started(self, passes: Sequence[Pass]) -> tuple[Program, Store]:
+    def _started(self, passes: Sequence[Pass]) -> _Made:
         """The program without spikes that passes make. GPTQ takes minutes, and many pipelines begin alike."""
         key = repr(passes)
         if key not in self._starts:
             if len(self._starts) == _KEPT:
                 del self._starts[next(iter(self._starts))]
-            self._starts[key] = self._run(self._model.program, self._model.store, passes)
+            start = _Made(self._model.program, self._model.store, 0.0, 0.0)
+            self._starts[key] = self._run(start, passes)
         return self._starts[key]
 
-    def _run(self, program: Program, store: Store, passes: Sequence[Pass]) -> tuple[Program, Store]:
-        own = store.copy()
+    def _run(self, start: _Made, passes: Sequence[Pass]) -> _Made:
+        own = start.store.copy()
         keep = self.folder / "parts"
         context = Context(own, self._calibration, self._seed, progress=self._progress, memo=self._memo, keep=keep)
-        return run_pipeline(program, passes, context), own
+        forget_peak()
+        began = time.perf_counter()
+        program = run_pipeline(start.program, passes, context)
+        minutes = start.minutes + (time.perf_counter() - began) / 60
+        return _Made(program, own, minutes, max(start.peak_mb, peak_mb()))
 
 
 def _cost(program: Program, stats: Stats) -> Cost | None:
@@ -129,4 +147,4 @@ def _cost(program: Program, stats: Stats) -> Cost | None:
 
 def _read(kept: Mapping[str, Any]) -> Outcome:
     cost = Cost(**kept["cost"]) if kept["cost"] else None
-    return Outcome(kept["pipeline"], tuple(kept["losses"]), cost, kept["minutes"])
+    return Outcome(kept["pipeline"], tuple(kept["losses"]), cost, kept["minutes"], kept["peak_mb"])

@@ -53,7 +53,7 @@ def test_the_source_has_no_cost_and_every_spike_loses_something(trials: Trials) 
 
 def test_each_is_done_once_and_told_apart(trials: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
     first = trials.outcome(ENCODE)
-    monkeypatch.setattr(trials, "compiled", None)
+    monkeypatch.setattr(trials, "_made", None)
     assert trials.outcome(ENCODE) == first
     assert trials.outcome(ENCODE.replace("{", "{price=0.0,")) == first  # the same passes
     with pytest.raises(TypeError):

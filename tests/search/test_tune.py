@@ -75,7 +75,7 @@ def test_the_frontier_has_no_trial_that_another_beats() -> None:
 
     def tried(additions: float, loss: float) -> Tried:
         cost = Cost(additions, 0, 0, 0, 0, 1, 4, 1, 0, 4, 0, 0, {})
-        return Tried("f", additions, Outcome("p", (loss,), cost, 0.0), True)
+        return Tried("f", additions, Outcome("p", (loss,), cost, 0.0, 0.0), True)
 
     points = [tried(1.0, 3.0), tried(0.9, 3.1), tried(1.1, 3.05), tried(0.8, 3.1)]
     assert [t.additions for t in frontier(points)] == [0.8, 1.0]
