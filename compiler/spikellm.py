@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..passes import Options, PassError
@@ -26,7 +27,8 @@ class SpikeLLM(Choices):
     ones and weights with learned clipping. T is the steps of salient channels, whose grid has log2 T bits more; T=1 is
     the same pipeline without spikes in salient channels. share of the channels is salient (0: 10 % at T=2, 5 % at
     T=4), picked by `salient`, a method of allocate-steps. saturate=true lets the top codes of the salient grid
-    saturate, as published; false takes one step more.
+    saturate, as published; false takes one step more. With activations of 16 bits it is weights that spike: those of
+    salient channels, in whole groups, in T steps.
     """
 
     name = "spikellm"
@@ -49,38 +51,68 @@ class SpikeLLM(Choices):
             raise PassError(f"spikellm: pipeline={self.pipeline} is none of gptq, omniquant")
         if self.T not in (1, 2, 4):
             raise PassError(f"spikellm: T={self.T} is none of 1, 2, 4")
-        if not 2 <= self.activations <= 8:
-            raise PassError(f"spikellm: activations={self.activations}: a spike has 2 to 8 bits")
+        if not (2 <= self.activations <= 8 or self.activations == 16):
+            raise PassError(f"spikellm: activations={self.activations}: 2 to 8 bits, or 16, where weights spike")
+        if self.activations == 16 and self.group < 1:
+            raise PassError(f"spikellm: group={self.group}: where weights spike, salient channels are in whole groups")
         parts = ["fold-norms,fold-scales,rotate{strict=false}"] if self.rotate else []
         if self.T > 1:
-            share = self.share or {2: 0.1, 4: 0.05}[self.T]
-            attention = str(self.attention).lower()
-            parts.append(f"allocate-steps{{method={self.salient},share={share:g},attention={attention}}}")
-        parts.append(self._weights())
-        parts.append(self._encoders())
+            parts.append(_called("allocate-steps", self._salient))
+        parts.append(_called("quantize-weights", self._weights))
+        parts.append(_called("insert-encoders", self._encoders))
         return ",".join(parts)
 
-    def _weights(self) -> str:
-        given = f"bits={self.weights},group={self.group}"
-        if self.pipeline == "gptq":
-            return f"quantize-weights{{method=gptq,{given}}}"
-        more = {2: 1, 4: 2}.get(self.T, 0)
-        learned = f"preset={self.preset},activations={self.activations},salient={self.activations + more}"
-        return f"quantize-weights{{method=omniquant,{given},minimum=true,{learned}}}"
+    @property
+    def _signed(self) -> bool:
+        return self.pipeline == "gptq"
 
-    def _encoders(self) -> str:
-        signed = self.pipeline == "gptq"
-        half = 2 ** (self.activations - 1)
-        levels, sign = (half, ":true") if signed else (2 * half, "")
-        given = {"code": f"gif:{levels}:1{sign}"}
-        if self.T > 1:
-            top = levels * self.T - 1
-            steps = self.T if self.saturate else -(-top // (levels - 1))
-            given["salient"], given["salient_levels"] = f"gif:{levels}:{steps}{sign}", str(top)
-        if self.attention:
-            given["attention_code"] = f"gif:{half}:1:true"
+    def _spikes(self, bits: int) -> dict[str, str]:
+        """Spikes of so many bits, and those of salient channels with the top of their grid."""
+        levels = 2 ** (bits - self._signed)
+        sign, top = ":true" * self._signed, levels * self.T - 1
+        steps = self.T if self.saturate else -(-top // (levels - 1))
+        return {"code": f"gif:{levels}:1{sign}", "salient": f"gif:{levels}:{steps}{sign}", "top": str(top)}
+
+    @property
+    def _salient(self) -> dict[str, str]:
+        wide = self.activations == 16
+        given = {"method": self.salient, "share": f"{self.share or {2: 0.1, 4: 0.05}[self.T]:g}"}
+        given["attention"] = str(self.attention and not wide).lower()
+        return {**given, "multiple": str(self.group)} if wide else given
+
+    @property
+    def _weights(self) -> dict[str, str]:
+        given = {"method": self.pipeline, "group": str(self.group)}
+        if not self._signed:
+            given["minimum"] = "true"
+        if self.activations == 16:
+            spikes = self._spikes(self.weights)
+            given["code"] = spikes["code"]
             if self.T > 1:
-                given["attention_salient"] = f"gif:{half}:2:true"
-        else:
-            given["attention"] = "false"
-        return "insert-encoders{" + ",".join(f"{k}={v}" for k, v in given.items()) + "}"
+                given["salient_code"] = spikes["salient"]
+            return given if self._signed else {**given, "preset": self.preset}
+        given["bits"] = str(self.weights)
+        if not self._signed:
+            more = {2: 1, 4: 2}.get(self.T, 0)
+            given |= {"preset": self.preset, "activations": str(self.activations)}
+            given["salient"] = str(self.activations + more)
+        return given
+
+    @property
+    def _encoders(self) -> dict[str, str]:
+        if self.activations == 16:
+            return {"code": "bits:16", "attention": "false"}
+        spikes = self._spikes(self.activations)
+        given = {"code": spikes["code"]}
+        if self.T > 1:
+            given |= {"salient": spikes["salient"], "salient_levels": spikes["top"]}
+        if not self.attention:
+            return {**given, "attention": "false"}
+        half = 2 ** (self.activations - 1)
+        given["attention_code"] = f"gif:{half}:1:true"
+        return {**given, "attention_salient": f"gif:{half}:2:true"} if self.T > 1 else given
+
+
+def _called(name: str, options: Mapping[str, str]) -> str:
+    """A pass with its options."""
+    return f"{name}{{{','.join(f'{key}={value}' for key, value in options.items())}}}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backends.counting import spiked_operand
 from ..backends.interface import SpikeCount, Stats
-from ..ir import Code, FixedWeight, FloatWeight, Ints, Op, Program, Train, parse_code
+from ..ir import Code, FixedWeight, FloatWeight, GridWeight, Ints, Op, Program, Train, parse_code
 
 # Spiked products of two values that both depend on the text.
 ATTENTION = ("spike.matmul", "lif.coincide", "lif.gather")
@@ -22,7 +22,7 @@ class Firing:
     firing_rate = spikes / (time steps · activations). additions_per_weight = (signed column additions + membrane
     updates) / multiply-adds of the dense products, which weighs each layer by its fan-out. ace: the cost of SpikeLLM,
     bits of the weight (or integer) times bits of a spike times steps, for each multiply-add; a spike of k values has
-    log2 k bits.
+    log2 k bits, and a weight that is spikes counts its own steps as well.
     """
 
     activations: int
@@ -62,16 +62,21 @@ def firing(program: Program, counts: Iterable[SpikeCount]) -> Firing:
 
 
 def _ace(program: Program, op: Op) -> float:
-    """Of one multiply-add of a spiked product."""
+    """Of one multiply-add of a spiked product; weights that spike count their own steps."""
     spiked = spiked_operand(op)
     if isinstance(spiked, Train):
         return spiked.steps * _operand_bits(program, op)
-    each = sum((s.stop - s.start) * s.code.steps * _spike_bits(s.code) for s in spiked.segments)
-    return each / spiked.segments[-1].stop * _operand_bits(program, op)
+    weight = program.weights[op.weights[0]].type if op.weights else None
+    width = spiked.segments[-1].stop
+    if not isinstance(weight, GridWeight) or not weight.segments:
+        each = sum((s.stop - s.start) * _bit_steps(s.code) for s in spiked.segments)
+        return each / width * _operand_bits(program, op)
+    shared = [(a, b, min(a.stop, b.stop) - max(a.start, b.start)) for a in spiked.segments for b in weight.segments]
+    return sum(n * _bit_steps(a.code) * _bit_steps(b.code) for a, b, n in shared if n > 0) / width
 
 
-def _spike_bits(code: Code) -> float:
-    return math.log2(code.level * (2 if code.lo < 0 else 1) + 1)
+def _bit_steps(code: Code) -> float:
+    return code.steps * math.log2(code.level * (2 if code.lo < 0 else 1) + 1)
 
 
 def _operand_bits(program: Program, op: Op) -> int:

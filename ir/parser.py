@@ -34,7 +34,8 @@ from .types import (
 _CODE = r"\w+\{[^{}]*\}"
 _TYPE = re.compile(r"(\w+)(?:<([^<>]*)>)?\[([^\[\]]*)\]")
 _WEIGHT = re.compile(
-    r"(?:f32|(?P<kind>[qr])(?P<bits>\d+)\{group=(?P<group>\d+)(?P<min>, min)?\}|fixed\{frac=(?P<frac>\d+)\})"
+    r"(?:f32|(?P<kind>[qr])(?P<bits>\d+)\{group=(?P<group>\d+)(?P<min>, min)?"
+    rf"(?P<segments>(?:, \d+:\d+ {_CODE})*)\}}|fixed\{{frac=(?P<frac>\d+)\}})"
     r"\[(?P<shape>\d+(?:,\d+)*)\]",
     re.ASCII,
 )
@@ -130,10 +131,13 @@ def parse_weight_type(text: str) -> WeightType:
         raise IRError(f"'{text}': a grid weight is a matrix")
     if match["kind"] == "r" and match["min"]:
         raise IRError(f"'{text}': a row's offsets are its minima, it has no others")
+    if match["kind"] == "r" and match["segments"]:
+        raise IRError(f"'{text}': rows on one scale are no spikes")
     bits, group, matrix = int(match["bits"]), int(match["group"]), (shape[0], shape[1])
-    return (
-        RowWeight(bits, group, matrix) if match["kind"] == "r" else GridWeight(bits, group, bool(match["min"]), matrix)
-    )
+    if match["kind"] == "r":
+        return RowWeight(bits, group, matrix)
+    segments = tuple(Segment(int(a), int(b), parse_code(code)) for a, b, code in _SEGMENT.findall(match["segments"]))
+    return GridWeight(bits, group, bool(match["min"]), matrix, segments)
 
 
 def parse_attr(text: str) -> Any:

@@ -114,9 +114,10 @@ def _kept(given: Array, part: str, dtype: np.dtype[Any], of: WeightType) -> bool
     if dtype.kind == "f":
         return bool(np.abs(given).max() <= np.finfo(dtype).max)
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-    if part == "codes" and isinstance(of, GridWeight | RowWeight):
-        low, high = of.range
     whole = given.dtype.kind in "iu" or bool((given == np.round(given)).all())
+    if part == "codes" and isinstance(of, GridWeight | RowWeight):
+        runs = [(given[:, start:stop], least, most) for start, stop, least, most in of.ranges]
+        return whole and all(bool(least <= run.min() and run.max() <= most) for run, least, most in runs)
     return whole and bool(low <= given.min() and given.max() <= high)
 
 

@@ -165,17 +165,28 @@ class GridWeight:
 
     Codes are int8, -2^(bits-1) … 2^(bits-1)-1, or 0 … 2^bits-1 where there is a minimum.
     Scales and minima are float16 [out, groups].
+
+    Where weights are spikes themselves, `segments` say of which code those of each input are: a code is then a count,
+    held in `bits` bits, within what its spike code carries.
     """
 
     bits: int
     group: int
     minimum: bool
     shape: tuple[int, int]
+    segments: Segments = ()
 
     def __post_init__(self) -> None:
         most = 7 if self.minimum else 8
         if not (1 <= self.bits <= most and self.group >= 1):
             raise IRError(f"{self}: bits are 1 to {most}{' beside a minimum' * self.minimum}, a group at least 1 input")
+        low, high = self.range
+        edges = [0, *(s.stop for s in self.segments)]
+        joined = [s.start for s in self.segments] == edges[:-1] and all(s.start < s.stop for s in self.segments)
+        if not joined or edges[-1] not in ({self.shape[1]} if self.segments else {0}):
+            raise IRError(f"{self}: the segments do not cover 0:{self.shape[1]}")
+        if any(s.code.lo < low or s.code.hi > high for s in self.segments):
+            raise IRError(f"{self}: spikes are counts of {low} to {high} here")
 
     @property
     def groups(self) -> int:
@@ -192,13 +203,27 @@ class GridWeight:
         return (0, 2**self.bits - 1) if self.minimum else (-(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1)
 
     @property
+    def ranges(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Runs of inputs, start and stop, and the least and the greatest code there."""
+        if not self.segments:
+            return ((0, self.shape[1], *self.range),)
+        return tuple((s.start, s.stop, s.code.lo, s.code.hi) for s in self.segments)
+
+    @property
+    def code_bits(self) -> float:
+        """Bits of a code, averaged over inputs."""
+        if not self.segments:
+            return self.bits
+        return sum((stop - start) * (high - low).bit_length() for start, stop, low, high in self.ranges) / self.shape[1]
+
+    @property
     def bits_per_weight(self) -> float:
         """Bits a weight costs with its share of 16-bit scales and minima."""
-        return self.bits + 16.0 * (2 if self.minimum else 1) * self.groups / self.shape[1]
+        return self.code_bits + 16.0 * (2 if self.minimum else 1) * self.groups / self.shape[1]
 
     def __str__(self) -> str:
-        minimum = ", min" if self.minimum else ""
-        return f"q{self.bits}{{group={self.group}{minimum}}}{_dims(self.shape)}"
+        more = ", min" * self.minimum + "".join(f", {s}" for s in self.segments)
+        return f"q{self.bits}{{group={self.group}{more}}}{_dims(self.shape)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +260,16 @@ class RowWeight:
     @property
     def range(self) -> tuple[int, int]:
         return 0, 2**self.bits - 1
+
+    @property
+    def ranges(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Runs of inputs, start and stop, and the least and the greatest code there: one run."""
+        return ((0, self.shape[1], *self.range),)
+
+    @property
+    def code_bits(self) -> float:
+        """Bits of a code."""
+        return self.bits
 
     @property
     def bits_per_weight(self) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from ..ir import Code, Membrane, Op, Program, Rewriter, print_program
 from .base import Context, Pass, PassError
 from .calibrate import Bench, consumers, sample_inputs
-from .insert_encoders import named_code
+from .named import named_code
 from .sensitivity import sensitivities
 
 

@@ -24,7 +24,9 @@ class AllocateSteps(Pass):
     channels a code with more steps. method obs takes SpikeLLM's saliency, the mean over tokens of (X·WᵀW)∘X, summed
     over the matrices that share the input; magnitude the mean of X∘X, without the matrices; random none, seeded, as a
     control. attention=true sets channels of K and V apart as well, the same ones in every head of a layer, by
-    (K·QᵀQ)∘K and (PᵀP·V)∘V. Run it before quantize-weights, and after rotate.
+    (K·QᵀQ)∘K and (PᵀP·V)∘V. `multiple` rounds the salient inputs of a linear layer to whole multiples, for weights
+    that spike (quantize-weights{salient_code=CODE}) and have a scale for each group. Run it before quantize-weights,
+    and after rotate.
     """
 
     name = "allocate-steps"
@@ -32,6 +34,7 @@ class AllocateSteps(Pass):
     method: str = "obs"
     share: float = 0.1
     attention: bool = True
+    multiple: int = 1
     seed: int = 0
 
     def apply(self, program: Program, ctx: Context) -> Program:
@@ -39,6 +42,8 @@ class AllocateSteps(Pass):
             raise PassError(f"method={self.method} is none of obs, magnitude, random")
         if not 0.0 < self.share < 1.0:
             raise PassError(f"share={self.share}: must be more than 0 and less than 1")
+        if self.multiple < 1:
+            raise PassError(f"multiple={self.multiple}: must be at least 1")
         if any(op.name in ("nn.set_apart", "spike.encode") for op in program.ops):
             raise PassError("channels are set apart once, before encoders are inserted")
         linears = body_linears(program)
@@ -49,7 +54,9 @@ class AllocateSteps(Pass):
             scores = self._drawn([op.operands[0] for op in linears] + [v for op in cached for v in op.operands[1:3]])
         else:
             scores = _measured(program, ctx, linears, cached, matrices=self.method == "obs")
-        return self._rewritten(program, ctx, linears, cached, {n: self._top(s) for n, s in scores.items()})
+        inputs = {op.operands[0].name for op in linears}
+        chosen = {name: self._top(s, self.multiple if name in inputs else 1) for name, s in scores.items()}
+        return self._rewritten(program, ctx, linears, cached, chosen)
 
     def _drawn(self, values: list[Value]) -> Scores:
         """Scores that depend on the seed and a value's place in the program alone."""
@@ -61,9 +68,9 @@ class AllocateSteps(Pass):
             found.setdefault(value.name, torch.from_numpy(np.random.default_rng(key).random(width)))
         return found
 
-    def _top(self, scores: torch.Tensor) -> tuple[int, ...]:
+    def _top(self, scores: torch.Tensor, multiple: int) -> tuple[int, ...]:
         """The channels of the highest scores, in order of channel."""
-        count = max(1, round(self.share * len(scores)))
+        count = max(1, round(self.share * len(scores) / multiple)) * multiple
         return tuple(sorted(scores.argsort(descending=True, stable=True)[:count].tolist()))
 
     def _rewritten(

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from ..ir import GridWeight
+from .base import PassError
 
 Parts = Mapping[str, NDArray[Any]]
 
 # Shares of the full range tried when a group's scale is searched for the least squared error.
 _SHRINK = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6)
+_FURTHER = (0.55, 0.5, 0.45, 0.4, 0.35, 0.3)  # and with fewer than 4 levels, which gain from clipping far more
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +33,37 @@ def _half(x: torch.Tensor) -> torch.Tensor:
     return x.clamp(-65504.0, 65504.0).half().float()
 
 
-def _codes(w: torch.Tensor, scale: torch.Tensor, minimum: torch.Tensor | None, of: GridWeight) -> torch.Tensor:
-    low, high = of.range
+def limits(of: GridWeight) -> tuple[torch.Tensor, torch.Tensor]:
+    """The least and the greatest code of each group, float32 [groups] each. Raises PassError where a group has more
+    than one spike code, and so no scale that suits all of it.
+    """
+    found = torch.empty(2, of.groups)
+    for start, stop, low, high in of.ranges:
+        if start % of.group:
+            raise PassError(f"weights' spikes change at input {start}, within a group of {of.group} on one scale")
+        found[:, start // of.group : -(-stop // of.group)] = torch.tensor([[low], [high]], dtype=torch.float32)
+    return found[0], found[1]
+
+
+def _codes(
+    w: torch.Tensor, scale: torch.Tensor, minimum: torch.Tensor | None, low: torch.Tensor, high: torch.Tensor
+) -> torch.Tensor:
     shifted = w if minimum is None else w - minimum
     return torch.clamp(torch.round(shifted / scale), low, high)
 
 
-def find_scales(w: torch.Tensor, of: GridWeight, *, search: bool = True) -> Scales:
-    """Scales for the columns w [out, inputs] of whole groups; with `search` those of least squared error."""
+def find_scales(w: torch.Tensor, of: GridWeight, *, search: bool = True, first: int = 0) -> Scales:
+    """Scales for the columns w [out, inputs] of whole groups from `first` on; with `search` those of least squared
+    error.
+    """
     out, inputs = w.shape
     groups = -(-inputs // of.group)
     # The last group may be smaller: its last input stands in for those it lacks, so that they widen no range.
     padded = torch.cat((w, w[:, -1:].expand(out, groups * of.group - inputs)), 1).reshape(out, groups, -1)
-    low, high = of.range
+    low, high = (limit[first : first + groups] for limit in limits(of))
     best_scale, best_minimum, best_error = None, None, None
-    for share in _SHRINK if search else (1.0,):
+    few = float((high - low).min()) < 3
+    for share in (*_SHRINK, *_FURTHER * few) if search else (1.0,):
         if of.minimum:
             bottom, top = padded.amin(-1) * share, padded.amax(-1) * share
             scale, minimum = _half((top - bottom) / (high - low)), _half(bottom)
@@ -53,7 +71,7 @@ def find_scales(w: torch.Tensor, of: GridWeight, *, search: bool = True) -> Scal
             scale, minimum = _half(padded.abs().amax(-1) * share / high), None
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         third = None if minimum is None else minimum[..., None]
-        codes = _codes(padded, scale[..., None], third, of)
+        codes = _codes(padded, scale[..., None], third, low[:, None], high[:, None])
         error = (codes * scale[..., None] + (0 if third is None else third) - padded).square().sum(-1)
         if best_error is None or best_scale is None:
             best_scale, best_minimum, best_error = scale, minimum, error
@@ -88,7 +106,8 @@ def on_grid(
     scales = Scales(_half(scale).clamp(min=2.0**-24), None if minimum is None else _half(minimum))
     wide = scales.scale.repeat_interleave(of.group, 1)[:, : w.shape[1]]
     low = None if scales.minimum is None else scales.minimum.repeat_interleave(of.group, 1)[:, : w.shape[1]]
-    codes = _codes(w, wide, low, of)
+    least, most = (limit.repeat_interleave(of.group)[: w.shape[1]] for limit in limits(of))
+    codes = _codes(w, wide, low, least, most)
     return _parts(codes, scales), codes * wide + (0.0 if low is None else low)
 
 
@@ -128,16 +147,16 @@ def gptq(matrix: NDArray[np.float32], of: GridWeight, factor: torch.Tensor, *, b
     codes = np.zeros_like(w)
     scale = np.ones((of.groups, w.shape[1]), dtype=np.float32)
     minimum = np.zeros_like(scale)
-    low, high = of.range
+    lows, highs = (limit.numpy() for limit in limits(of))
     for start, stop in _spans(inputs, of.group, block):
         group = start // of.group
         if start % of.group == 0:
-            found = find_scales(torch.from_numpy(w[start : start + of.group].T.copy()), of)
+            found = find_scales(torch.from_numpy(w[start : start + of.group].T.copy()), of, first=group)
             scale[group] = found.scale[:, 0].numpy()
             minimum[group] = 0.0 if found.minimum is None else found.minimum[:, 0].numpy()
         errors = np.zeros((stop - start, w.shape[1]), dtype=np.float32)
         for column in range(start, stop):
-            codes[column] = np.clip(np.rint((w[column] - minimum[group]) / scale[group]), low, high)
+            codes[column] = np.clip(np.rint((w[column] - minimum[group]) / scale[group]), lows[group], highs[group])
             error = (w[column] - codes[column] * scale[group] - minimum[group]) / u[column, column]
             w[column:stop] -= u[column, column:stop, None] * error
             errors[column - start] = error

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..ir import (
-    CODES,
     Binary,
     Code,
     Dim,
     GridWeight,
-    IRError,
     Op,
     Program,
     Rewriter,
@@ -19,10 +17,10 @@ from ..ir import (
     Tensor,
     Ternary,
     Value,
-    parse_code,
 )
 from .base import Context, Pass, PassError
 from .graph import body_linears
+from .named import named_code
 
 
 @dataclass(frozen=True)
@@ -231,19 +229,3 @@ def _split(rewriter: Rewriter, op: Op, x: Value, apart: int) -> tuple[Value, Val
         for start, stop in ((0, apart), (apart, width))
     )
     return first, rest
-
-
-def named_code(text: str, *, unsigned: bool = False) -> Code:
-    """`digit_ramp:6:4:10` as the code digit_ramp{high=6, shift=4, low=10}. Raises PassError."""
-    name, *values = text.split(":")
-    names = [f.name for f in fields(CODES[name])] if name in CODES else []
-    inner = ", ".join(f"{n}={v}" for n, v in zip(names, values, strict=False))
-    try:
-        if len(values) > len(names):
-            raise IRError(f"{name} has the fields {', '.join(names)}" if names else f"there is no code '{name}'")
-        code = parse_code(f"{name}{{{inner}}}")
-    except IRError as error:
-        raise PassError(f"code={text}: {error}") from error
-    if code.lo >= 0 and not unsigned:
-        raise PassError(f"code={text}: has no negative counts, which the symmetric grid needs")
-    return code

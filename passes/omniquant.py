@@ -7,7 +7,7 @@ Two blocks' activations are held, whatever the depth: inputs of the float and of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ..ir.interpreter.kernel import WeightData
 from ..ir.ops.dense import front_order
 from .base import Context, PassError
 from .blocks import Block, blocks, run_ops
-from .grids import Parts, on_grid
+from .grids import Parts, limits, on_grid
 
 T = torch.Tensor
 _START = 4.0  # sigmoid(4) = 0.982 of the range: almost unclipped, as published
@@ -53,20 +53,19 @@ class Learned:
     gains: dict[str, np.ndarray]
 
 
-def omniquant(
-    program: Program, ctx: Context, linears: list[Op], grid: Callable[[tuple[int, int]], GridWeight], how: Learning
-) -> Learned:
-    """Learn the grids of these float linears. Raises PassError where the program is no chain of blocks."""
+def omniquant(program: Program, ctx: Context, grids: Mapping[str, GridWeight], how: Learning) -> Learned:
+    """Learn the grids of the float linears whose results these name. Raises PassError where the program is no chain of
+    blocks.
+    """
     before, chain = blocks(program)
-    wanted = {op.result.name for op in linears}
-    outside = wanted - {op.result.name for block in chain for op in block.ops}
+    outside = set(grids) - {op.result.name for block in chain for op in block.ops}
     if outside:
-        op = next(op for op in linears if op.result.name in outside)
+        op = next(op for op in program.ops if op.result.name in outside)
         raise PassError(f"method=omniquant: {op.loc.module} is in no block that hands on one value; take gptq")
     tokens = ctx.tokens()[: how.sequences]
     batches = [torch.from_numpy(tokens[i : i + _BATCH]) for i in range(0, len(tokens), _BATCH)]
     interpreter = Interpreter(program, ctx.store)
-    told = hashlib.sha256(f"{print_program(program)} {sorted(wanted)} {grid((1, 1))} {how}".encode() + tokens.tobytes())
+    told = hashlib.sha256(f"{print_program(program)} {grids} {how}".encode() + tokens.tobytes())
     runs = [_Run(interpreter, ids) for ids in batches]
     for run in runs:
         values = run_ops(before, run.inputs(), interpreter.weight, run.state())
@@ -74,7 +73,7 @@ def omniquant(
     found = Learned({}, {}, {})
     for index, block in enumerate(chain):
         ctx.progress(index, len(chain), "blocks learned")
-        learner = _Learner(program, interpreter, block, wanted, grid, how, runs)
+        learner = _Learner(program, interpreter, block, grids, how, runs)
         learner.load_or_learn(ctx.keep / f"omniquant-{told.hexdigest()[:16]}-{index}.npz" if ctx.keep else None)
         ctx.note(block.ops[-1].loc.module, f"block {index}: relative error {learner.start:.4f} -> {learner.end:.4f}")
         learner.conclude(found)
@@ -122,16 +121,15 @@ class _Learner:
         program: Program,
         interpreter: Interpreter,
         block: Block,
-        wanted: set[str],
-        grid: Callable[[tuple[int, int]], GridWeight],
+        grids: Mapping[str, GridWeight],
         how: Learning,
         runs: list[_Run],
     ) -> None:
         self.block, self.how, self.runs = block, how, runs
         self.interpreter, self.program = interpreter, program
-        self.linears = [op for op in block.ops if op.result.name in wanted]
+        self.linears = [op for op in block.ops if op.result.name in grids]
         self.matrices = {op.result.name: interpreter.weight(op.weights[0]).values for op in self.linears}
-        self.grids = {n: grid((w.shape[0], w.shape[1])) for n, w in self.matrices.items()}
+        self.grids = {name: grids[name] for name in self.matrices}
         self.apart = {op.result.name: len(op.attrs["channels"]) for op in block.ops if op.name == "nn.set_apart"}
         self.clips: dict[str, list[T]] = {}
         for name, of in self.grids.items():
@@ -333,15 +331,15 @@ def _counted(x: T, top: int) -> T:
 
 def _clipped(w: T, of: GridWeight, clip: list[T]) -> tuple[T, T, T | None]:
     """The matrix rounded on its clipped grid, with gradients; scales and minima [out, groups]."""
-    low, high = of.range
+    low, high = limits(of)
     padded = torch.cat((w, w[:, -1:].expand(-1, of.groups * of.group - w.shape[1])), 1)
     spread = padded.reshape(w.shape[0], of.groups, of.group)
     if of.minimum:
         top, bottom = (f(-1) * torch.sigmoid(c) for f, c in zip((spread.amax, spread.amin), clip, strict=True))
         scale, minimum = ((top - bottom) / high).clamp(min=1e-6), bottom
-        codes = torch.clamp(_round((spread - minimum[..., None]) / scale[..., None]), low, high)
+        codes = torch.clamp(_round((spread - minimum[..., None]) / scale[..., None]), low[:, None], high[:, None])
         made = codes * scale[..., None] + minimum[..., None]
     else:
         scale, minimum = (spread.abs().amax(-1) * torch.sigmoid(clip[0]) / high).clamp(min=1e-6), None
-        made = torch.clamp(_round(spread / scale[..., None]), low, high) * scale[..., None]
+        made = torch.clamp(_round(spread / scale[..., None]), low[:, None], high[:, None]) * scale[..., None]
     return made.flatten(1)[:, : w.shape[1]], scale, minimum

@@ -43,7 +43,8 @@ def random_weight(of: WeightType, rng: np.random.Generator) -> dict[str, NDArray
         return {"values": rng.standard_normal(of.shape).astype(np.float32)}
     if isinstance(of, FixedWeight):
         return {"codes": rng.integers(-3000, 3000, of.shape).astype(np.int16)}
-    low, high = of.range
+    runs = of.ranges
+    low, high = (np.repeat([run[i] for run in runs], [run[1] - run[0] for run in runs]) for i in (2, 3))
     codes = rng.integers(low, high + 1, of.shape).astype(np.int8)
     each = (of.shape[0], of.groups)
     if isinstance(of, RowWeight):

@@ -100,7 +100,7 @@ def _operand_bits(program: Program, op: Op) -> float:
         of = program.weights[op.weights[0]].type
         if isinstance(of, FloatWeight | FixedWeight):
             return FLOAT_BITS if isinstance(of, FloatWeight) else FIXED_BITS
-        return of.bits if isinstance(of, GridWeight) else ROW_BITS
+        return of.code_bits if isinstance(of, GridWeight) else ROW_BITS
     read = op.operands[0].type
     return BINARY_BITS if isinstance(read, Train) else _bits(read)
 
@@ -108,7 +108,7 @@ def _operand_bits(program: Program, op: Op) -> float:
 def _stored_bits(program: Program, op: Op) -> float:
     """Width of a quantised weight's codes; 0 for what has none."""
     of = program.weights[op.weights[0]].type if op.weights else None
-    return 0.0 if of is None or isinstance(of, FloatWeight | FixedWeight) else of.bits
+    return 0.0 if of is None or isinstance(of, FloatWeight | FixedWeight) else of.code_bits
 
 
 def _bits(of: Type) -> float:
@@ -151,7 +151,7 @@ def _scale_bits(program: Program, dims: Dims) -> float:
         of = program.weights[op.weights[0]].type
         if not isinstance(of, FloatWeight | FixedWeight):
             rows, inputs = of.shape
-            total += count(op.operands[0].type.shape[:-1], dims) * rows * inputs * (of.bits_per_weight - of.bits)
+            total += count(op.operands[0].type.shape[:-1], dims) * rows * inputs * (of.bits_per_weight - of.code_bits)
     return total
 
 

@@ -48,6 +48,7 @@ GRIDS = (
     GridWeight(4, 4, False, (5, WIDTH)),
     GridWeight(4, 3, True, (5, WIDTH)),
     GridWeight(8, WIDTH, False, (5, WIDTH)),
+    GridWeight(3, 3, True, (5, WIDTH), (Segment(0, 3, GIF(4, 2)), Segment(3, WIDTH, GIF(4, 1)))),
     RowWeight(4, 4, (5, WIDTH)),
 )
 FLOAT = FloatWeight((5, WIDTH))

@@ -42,7 +42,7 @@ def test_the_types_are_types() -> None:
         complete = text.replace("…", "B,S,9")
         assert str(parse_type(complete)) == complete
     weights = re.findall(r"`([^`]*\[[^`]*\])`", PAGE[PAGE.index("Weights are") : PAGE.index("A membrane has")])
-    assert len(weights) == 4
+    assert len(weights) == 5
     for text in weights:
         complete = text.replace("…", "5").replace("out,in", "5,6")
         assert str(parse_weight_type(complete)) == complete

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sdllm.ir import FixedWeight, FloatWeight, GridWeight, IRError, Store, Weight, dequantize, digest
+from sdllm.ir import GIF, FixedWeight, FloatWeight, GridWeight, IRError, Segment, Store, Weight, dequantize, digest
 
 from .samples import LAWS, World, example, f32, random_weight
 
@@ -45,6 +45,7 @@ def test_the_digest_never_changes() -> None:
 
 GRID = GridWeight(4, 4, False, (5, 6))
 MINIMUM = GridWeight(4, 4, True, (5, 6))
+SPIKES = GridWeight(3, 2, True, (5, 6), (Segment(0, 2, GIF(4, 2)), Segment(2, 6, GIF(4, 1))))
 
 
 @pytest.mark.parametrize("of", [FloatWeight((3, 4)), FixedWeight(12, (3, 4)), GRID, MINIMUM], ids=str)
@@ -82,6 +83,7 @@ def test_put_stores_the_types_dtype() -> None:
         (GRID, {"scales": np.full((5, 2), np.nan)}, "scales have numbers"),
         (MINIMUM, {"codes": np.full((5, 6), -1)}, "codes have numbers"),
         (MINIMUM, {"codes": np.full((5, 6), 16)}, "codes have numbers"),
+        (SPIKES, {"codes": np.tile([0, 3, 4, 0, 0, 0], (5, 1))}, "codes have numbers"),
         (FixedWeight(12, (2,)), {"codes": np.full(2, 40000)}, "codes have numbers"),
         (FloatWeight((2,)), {"values": np.zeros(3)}, "values has shape"),
     ],
@@ -172,6 +174,7 @@ def test_dequantised_fixed_point() -> None:
         (GridWeight(4, 64, False, (2, 128)), 4.25),
         (GridWeight(4, 64, True, (2, 128)), 4.5),
         (GridWeight(4, 64, False, (2, 100)), 4.32),
+        (SPIKES, (2 * 3 + 4 * 2 + 3 * 32) / 6),
     ],
 )
 def test_bits_a_weight_costs(of: GridWeight, bits: float) -> None:

@@ -92,7 +92,15 @@ TYPES = (
     "train<T=4>[B,S,64]",
     "current<T=4, frac=12>[B,S,64]",
 )
-WEIGHT_TYPES = ("f32[576]", "f32[4,4]", "q4{group=64}[576,576]", "q3{group=32, min}[5,77]", "fixed{frac=12}[64,64]")
+WEIGHT_TYPES = (
+    "f32[576]",
+    "f32[4,4]",
+    "q4{group=64}[576,576]",
+    "q3{group=32, min}[5,77]",
+    "q3{group=2, min, 0:2 gif{L=4, T=2}, 2:5 gif{L=4, T=1}}[3,5]",
+    "q2{group=4, 0:4 gif{L=2, T=1, signed=true}}[3,4]",
+    "fixed{frac=12}[64,64]",
+)
 
 
 @pytest.mark.parametrize("text", TYPES)
@@ -145,7 +153,20 @@ def test_malformed_types_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["f32", "f32[]", "f32[B]", "q4[2,2]", "q4{group=2}[4]", "q9{group=2}[2,2]", "q8{group=2, min}[2,2]"]
+    "text",
+    [
+        "f32",
+        "f32[]",
+        "f32[B]",
+        "q4[2,2]",
+        "q4{group=2}[4]",
+        "q9{group=2}[2,2]",
+        "q8{group=2, min}[2,2]",
+        "q4{group=2, 0:1 gif{L=4, T=1}}[2,2]",
+        "q2{group=2, min, 0:2 gif{L=4, T=2}}[2,2]",
+        "q2{group=2, 0:2 nothing{T=1}}[2,2]",
+        "r4{group=2, 0:2 gif{L=4, T=1}}[2,2]",
+    ],
 )
 def test_malformed_weight_types_are_refused(text: str) -> None:
     with pytest.raises(IRError):

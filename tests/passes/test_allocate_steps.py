@@ -10,7 +10,7 @@ import torch
 from sdllm.backends.reference import ReferenceRunner
 from sdllm.compiler.recipes import parse_pipeline, recipe
 from sdllm.compiler.spikes import firing, split
-from sdllm.ir import GIF, Builder, Op, Program, Segment, Spikes, Store, Tensor, parse_program, print_program
+from sdllm.ir import GIF, Builder, GridWeight, Op, Program, Segment, Spikes, Store, Tensor, parse_program, print_program
 from sdllm.ir.interpreter import Interpreter
 from sdllm.passes import Context, PassError, run_pipeline
 
@@ -112,6 +112,23 @@ def test_salient_channels_get_the_steps(in_time: bool) -> None:
     assert errors["obs"] < 0.5 * uniform
 
 
+def test_salient_weights_get_the_steps() -> None:
+    """Where weights spike, those that outliers meet have more levels, and the output is far nearer than otherwise."""
+    program, store, ids, _ = outliers()
+    exact = Interpreter(program, store).run({"ids": torch.from_numpy(ids)})["y"]
+    errors = {}
+    for salient in ("method=obs", "method=random", ""):
+        apart = f"allocate-steps{{share=0.1,multiple=4,{salient}}}," if salient else ""
+        spikes = f"code=gif:4:1{',salient_code=gif:4:8' if salient else ''}"
+        weights = f"quantize-weights{{group=4,minimum=true,{spikes}}}"
+        after = rewritten(program, store, ids, f"{apart}{weights},insert-encoders{{code=bits:16,attention=false}}")
+        (of,) = [w.type for w in after.weights.values() if isinstance(w.type, GridWeight)]
+        assert of.ranges == (((0, 4, 0, 24), (4, 32, 0, 3)) if salient else ((0, 32, 0, 3),))
+        got = Interpreter(after, store).run({"ids": torch.from_numpy(ids)})["y"]
+        errors[salient] = float((got - exact).norm() / exact.norm())
+    assert errors["method=obs"] < 0.5 * min(errors["method=random"], errors[""])
+
+
 def test_random_channels_depend_on_the_seed_alone() -> None:
     program, store, ids = decoder()
     first, again, other = (
@@ -141,13 +158,23 @@ def test_keys_and_values_have_salient_channels_too() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    ["", "{T=4}", "{T=1,attention=false}", "{T=2,saturate=false,rotate=true}", "{weights=2,activations=8,group=0}"],
+    [
+        "",
+        "{T=4}",
+        "{T=1,attention=false}",
+        "{T=2,saturate=false,rotate=true}",
+        "{weights=2,activations=8,group=0}",
+        "{weights=2,activations=16,group=8}",
+        "{weights=3,activations=16,T=4,group=8,saturate=false}",
+        "{weights=2,activations=16,T=1,group=8}",
+    ],
 )
 def test_the_recipe_runs(options: str) -> None:
     program, store, ids = decoder(1)
     after = rewritten(program, store, ids, recipe(f"spikellm{options}").pipeline)
     assert [op.loc.module for op in after.ops if op.name == "nn.linear"] == ["lm_head"]
-    assert not any(op.name == "spike.center" for op in after.ops)  # fully additive
+    if "activations=16" not in options:
+        assert not any(op.name == "spike.center" for op in after.ops)  # fully additive
     assert torch.equal(run(after, store, ids), run(after, store, ids, in_time=True))
     assert parse_program(print_program(after)) == after
 
@@ -164,9 +191,29 @@ def test_ace_counts_the_salient_steps(levels: int, sign: str, bits: float) -> No
     assert firing(after, linears).ace == pytest.approx(3 * bits * 1.25)
 
 
+def test_ace_counts_the_steps_of_weights() -> None:
+    """Steps of weights times steps of activations, where their salient channels meet."""
+    program, store, ids = decoder(1)
+    weights = "quantize-weights{group=8,minimum=true,code=gif:4:1,salient_code=gif:4:3}"
+    encoders = "insert-encoders{code=gif:16:1,salient=gif:16:2,salient_levels=31,attention=false}"
+    after = rewritten(program, store, ids, f"allocate-steps{{share=0.01,multiple=8}},{weights},{encoders}")
+    runner = ReferenceRunner(after, store)
+    runner.run(ids)
+    linears, _ = split(after, runner.stats())
+    shapes = [after.weights[op.weights[0]].type.shape for op in after.ops if op.name == "spike.linear"]
+    wanted = sum(out * 2 * 4 * (inputs + 8 * (3 * 2 - 1)) for out, inputs in shapes)
+    assert firing(after, linears).ace == pytest.approx(wanted / sum(out * inputs for out, inputs in shapes))
+
+
 @pytest.mark.parametrize(
     ("pipeline", "reason"),
     [
+        ("quantize-weights{code=gif:4:1}", "unsigned spikes go with minimum=true"),
+        ("quantize-weights{code=gif:128:2,minimum=true}", "at most 127"),
+        ("quantize-weights{salient_code=gif:4:2,minimum=true}", "salient_code needs code"),
+        ("quantize-weights{code=gif:4:1,salient_code=gif:4:2,minimum=true}", "run allocate-steps before"),
+        ("allocate-steps,quantize-weights{code=gif:4:1,salient_code=gif:4:2,minimum=true,group=8}", "within a group"),
+        ("allocate-steps{multiple=0}", "multiple=0"),
         ("allocate-steps{method=best}", "method=best is none of"),
         ("allocate-steps{share=1.0}", "share=1.0"),
         ("allocate-steps,allocate-steps", "set apart once"),
@@ -186,7 +233,8 @@ def test_what_cannot_be_is_refused(pipeline: str, reason: str) -> None:
     [
         ("spikellm{T=3}", "T=3 is none of"),
         ("spikellm{pipeline=awq}", "pipeline=awq is none of"),
-        ("spikellm{activations=16}", "activations=16"),
+        ("spikellm{activations=12}", "activations=12"),
+        ("spikellm{activations=16,group=0}", "in whole groups"),
         ("spikellm{bits=4}", "no option 'bits'"),
         ("sdllm{T=2}", "has no options"),
         ("spikellm{T=2},sdllm", "more than one"),

@@ -7,7 +7,7 @@ import pytest
 from sdllm.ir import GridWeight, RowWeight, dequantize
 from sdllm.passes import PassError
 from sdllm.passes.grids import round_to_nearest
-from sdllm.passes.insert_encoders import named_code
+from sdllm.passes.named import named_code
 from sdllm.passes.rows import rows_on_one_scale
 
 SHAPE = (24, 100)  # the last group is ragged

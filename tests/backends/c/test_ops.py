@@ -1,4 +1,4 @@
-"""Every op of the table gives in C what it gives in the reference interpreter, and costs the same."""
+"""What the backend prints and what it has no form for; what ops give is for the conformance suite."""
 
 from __future__ import annotations
 
