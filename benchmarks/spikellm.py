@@ -10,15 +10,22 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scoring import ROTATE, Row, line, options, told, trials
+from sdllm.compiler.search import Outcome, Trials
 
 KV = "attention_code=gif:8:1:true"
-MORE_KV = "attention_code=gif:10:1:true"  # what a second step of 6 of 64 channels costs
 SALIENT_KV = f"{KV},attention_salient=gif:8:2:true"
+BITWISE = "insert-encoders{code=bits:16,attention=false}"  # activations of 16 bits
+COUNTED = 128  # tokens that these are counted on
 BASES = {"rotated": f"{ROTATE},", "original": ""}
+
+# By T: share of salient channels, and levels of keys and values that cost as much in all of them.
+SHARES = {2: (0.1, "attention_code=gif:10:1:true"), 4: (0.05, "attention_code=gif:9:1:true")}
+# By T and bits: levels of activations that cost as much in all channels, between two powers of two.
+SAME_ACE = {(2, 4): 21, (2, 5): 45, (2, 6): 97, (4, 4): 24, (4, 5): 54}
 
 
 @dataclass(frozen=True)
@@ -35,45 +42,98 @@ class Form:
         return f"insert-encoders{{code={self.plain}{salient},{attention}}}"
 
 
-def weights(bits: int) -> str:
+def weights(bits: int, minimum: bool = False) -> str:
     """GPTQ with groups of 64."""
-    return f"quantize-weights{{method=gptq,bits={bits},group=64}}"
+    return f"quantize-weights{{method=gptq,bits={bits},group=64{',minimum=true' * minimum}}}"
+
+
+def apart(method: str, share: float, more: str = "") -> str:
+    """Channels set apart."""
+    return f"allocate-steps{{method={method},share={share:g}{more}}},"
+
+
+def of_activations(base: str, bits: int, steps: int) -> dict[str, str]:
+    """Rows of W4A`bits` with so many steps for salient channels, and controls that cost as much."""
+    share, more_kv = SHARES[steps]
+    levels, start = 2**bits, BASES[base]
+    usual, top = f"gif:{levels}:1", steps * levels - 1
+    name, obs, plain = f"{base}, W4A{bits}", f"{start}{apart('obs', share)}{weights(4)},", f"{start}{weights(4)},"
+    spikes = Form(usual, f"gif:{levels}:{steps}", top).encoders(SALIENT_KV)
+    longer = Form(usual, f"gif:{levels}:{steps + 1}", top).encoders(SALIENT_KV)
+    same = Form(f"gif:{SAME_ACE[steps, bits]}:1").encoders(more_kv)
+    much, fine = f"bits:{steps * bits}", f"gif:{steps * levels}:1"
+    return {
+        name: plain + Form(usual).encoders(KV),
+        f"{base}, W4A{bits * (1 + share * (steps - 1)):g}, the same ACE": plain + same,
+        f"{name}, spikellm, T={steps}": obs + spikes,
+        f"{name}, spikellm, T={steps}, a step more": obs + longer,
+        # Without spikes: bits of salient channels that cost as much as the steps, and bits with as many levels.
+        f"{name}, mixed precision {steps * bits}/{bits}": obs + Form(usual, much).encoders(SALIENT_KV),
+        f"{name}, mixed precision {bits + steps // 2}/{bits}": obs + Form(usual, fine).encoders(SALIENT_KV),
+        f"{name}, a scale of their own, {share:.0%}": obs + Form(usual, usual).encoders(KV),
+        f"{name}, random channels, T={steps}": f"{start}{apart('random', share)}{weights(4)},{spikes}",
+    }  # fmt: skip
+
+
+def spiking(code: str, salient: str, method: str, share: float, group: int) -> str:
+    """Weights that spike under 16-bit activations, beside minima, on a rotated model."""
+    more = f",salient_code={salient}" if salient else ""
+    chosen = apart(method, share, f",attention=false,multiple={group}") if salient else ""
+    quantised = f"quantize-weights{{method=gptq,group={group},minimum=true,code={code}{more}}}"
+    return f"{ROTATE},{chosen}{quantised}"
+
+
+# By T: group of the weights (salient channels are in whole groups), and by T and bits the share of channels with one
+# bit more that costs as much as the steps of salient ones.
+GROUPS = {2: 64, 4: 32}
+MORE_BITS = {(2, 2): 0.2, (2, 3): 0.28, (4, 2): 0.31, (4, 3): 0.47}
+
+
+def of_weights(bits: int, steps: int) -> dict[str, str]:
+    """Rows of W`bits`A16, and controls that cost as much."""
+    share, group, levels = SHARES[steps][0], GROUPS[steps], 2**bits
+    name, usual, finer = f"rotated, W{bits}A16, groups of {group}", f"gif:{levels}:1", f"gif:{2 * levels}:1"
+    much, more = f"gif:{min(2 ** (steps * bits), 128)}:1", MORE_BITS[steps, bits]
+    return {
+        name: spiking(usual, "", "", 0.0, group),
+        f"{name}, spikellm, T={steps}": spiking(usual, f"gif:{levels}:{steps}", "obs", share, group),
+        f"{name}, random channels, T={steps}": spiking(usual, f"gif:{levels}:{steps}", "random", share, group),
+        f"{name}, mixed precision {min(steps * bits, 7)}/{bits}": spiking(usual, much, "obs", share, group),
+        f"{name}, one bit more for so many at random, the same ACE": spiking(usual, finer, "random", more, group),
+        f"{name}, one bit more for so many salient, the same ACE": spiking(usual, finer, "obs", more, group),
+    }
+
+
+def of_ternary() -> dict[str, str]:
+    """Ternary weights whose salient ones have 4 steps, against binary ones whose salient ones have 7 bits: 1.34 steps,
+    or bits, on average (PB-LLM as we read it, arXiv 2310.00034, by channels; 8 bits there).
+    """
+    group, share = 32, 0.135
+    apart_ = apart("obs", share, f",attention=false,multiple={group}")
+    ternary = f"quantize-weights{{method=gptq,group={group},code=gif:2:1:true,salient_code=gif:2:4:true}}"
+    return {
+        "rotated, ternary weights, spikellm, T=4, 1.34 steps": f"{ROTATE},{apart_}{ternary}",
+        "rotated, PB-LLM-like, 7 bits/binary, 1.34 bits": spiking("gif:2:1", "gif:128:1", "obs", 0.0667, group),
+    }
 
 
 def rows() -> dict[str, str]:
     """Pipelines by name. Rows that start alike follow each other."""
     found: dict[str, str] = {}
-
-    def add(base: str, name: str, apart: str, form: Form, kv: str) -> None:
-        middle = f"allocate-steps{{{apart}}}," if apart else ""
-        found[f"{base}, {name}"] = f"{BASES[base]}{middle}{weights(4)},{form.encoders(kv)}"
-
     for base in BASES:
-        for bits, between in ((4, 21), (5, 45), (6, 97)):
-            # Levels between two powers of two: what 10 % of the channels with twice the steps cost.
-            add(base, f"W4A{bits}", "", Form(f"gif:{2**bits}:1"), KV)
-            add(base, f"W4A{bits * 1.1:g}, the same ACE", "", Form(f"gif:{between}:1"), MORE_KV)
-        for method in ("obs", "random"):
-            apart = f"method={method},share=0.1"
-            for bits in (4, 5, 6):
-                levels = 2**bits
-                usual, double = f"gif:{levels}:1", 2 * levels - 1
-                name = f"W4A{bits}, {'spikellm' if method == 'obs' else 'random channels'}, T=2"
-                add(base, name, apart, Form(usual, f"gif:{levels}:2", double), SALIENT_KV)
-                if method == "random":
-                    continue
-                add(base, f"{name}, a step more", apart, Form(usual, f"gif:{levels}:3", double), SALIENT_KV)
-                # Without spikes: bits of salient channels that cost as much as two steps, and one bit more.
-                much = f"bits:{2 * bits}"
-                add(base, f"W4A{bits}, mixed precision {2 * bits}/{bits}", apart, Form(usual, much), SALIENT_KV)
-                more = f"gif:{2 * levels}:1"
-                add(base, f"W4A{bits}, mixed precision {bits + 1}/{bits}", apart, Form(usual, more), SALIENT_KV)
-                add(base, f"W4A{bits}, a scale of their own", apart, Form(usual, usual), KV)
-        for bits in (4, 5):
-            apart, levels = "method=obs,share=0.05", 2**bits
-            form = Form(f"gif:{levels}:1", f"gif:{levels}:4", 4 * levels - 1)
-            add(base, f"W4A{bits}, spikellm, T=4", apart, form, SALIENT_KV)
-    return found
+        for steps, bits in SAME_ACE:
+            found |= of_activations(base, bits, steps)
+    for bits in (3, 2):
+        usual, salient = Form("gif:256:1"), Form("gif:256:1", "gif:256:2", 511)
+        found[f"rotated, W{bits}A8"] = f"{ROTATE},{weights(bits, True)},{usual.encoders(KV)}"
+        obs = apart("obs", 0.1)
+        found[f"rotated, W{bits}A8, spikellm, T=2"] = (
+            f"{ROTATE},{obs}{weights(bits, True)},{salient.encoders(SALIENT_KV)}"
+        )
+    for bits in (3, 2):
+        for steps in (2, 4):
+            found |= of_weights(bits, steps)
+    return found | of_ternary()
 
 
 HEAD = (
@@ -91,9 +151,20 @@ def main() -> None:
     with trials(args) as (tried, source):
         print(f"\n{HEAD}", flush=True)
         for name, pipeline in {**chosen, **{p: p for p in args.pipeline}}.items():
-            table.append(line(Row(name, "", "", pipeline), tried.outcome(pipeline), source))
+            table.append(line(Row(name, "", "", pipeline), outcome(tried, pipeline), source))
             print(text_of(table[-1]), flush=True)
     (args.out / "spikellm.json").write_text(json.dumps(told(args, source, table), indent=1) + "\n", encoding="utf-8")
+
+
+def outcome(tried: Trials, pipeline: str) -> Outcome:
+    """A pipeline's outcome. Where it leaves activations float, 16 bits are scored as floats, which they are nearer to
+    than the figures shown tell, and counted as spikes, bit by bit, on a few tokens: additions, ACE and joules.
+    """
+    found = tried.outcome(pipeline)
+    if found.cost is not None:
+        return found
+    spikes = tried.outcome(f"{pipeline},{BITWISE}", tried.windows[:1, :COUNTED])
+    return replace(spikes, losses=found.losses)
 
 
 def text_of(entry: dict[str, Any]) -> str:

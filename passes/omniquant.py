@@ -17,9 +17,9 @@ import torch
 from ..ir import FloatWeight, GridWeight, Op, Program, print_program
 from ..ir.interpreter import Interpreter
 from ..ir.interpreter.kernel import WeightData
-from ..ir.ops.dense import front_order
 from .base import Context, PassError
 from .blocks import Block, blocks, run_ops
+from .equivalent import Scale, sources
 from .grids import Parts, limits, on_grid
 
 T = torch.Tensor
@@ -95,24 +95,6 @@ class _Run:
         return dict(self._interpreter.new_state(len(self._ids)).arrays)
 
 
-@dataclass
-class _Scale:
-    """A learned scale s of the channels that some linears read: their input is divided by it, their columns multiplied.
-
-    `source` is the norm, or the linear, in whose gain (or rows) the division goes; `order` is where the input's
-    channels are among those of the source.
-    """
-
-    source: Op
-    order: list[int]
-    log: T
-
-    def at_source(self) -> T:
-        """s in the order of the source's channels."""
-        whole = torch.empty_like(self.log)
-        return whole.index_copy(0, torch.tensor(self.order), self.log).exp()
-
-
 class _Learner:
     """One block: its parameters, how they are learned, and what they come to."""
 
@@ -140,33 +122,18 @@ class _Learner:
 
     # ---- scales between layers ----
 
-    def _scales(self) -> dict[str, _Scale]:
-        """Where a scale can go into what makes the input: a norm with a gain, or a linear that gates nothing itself."""
-        users, makers = self.program.users(), {r.name: op for op in self.block.ops for r in op.results}
-        inputs = {op.operands[0].name for op in self.linears}
-        found: dict[str, _Scale] = {}
-        for name in sorted(inputs):
-            mine = all(u in self.linears for u in users[name])
-            maker, width = makers.get(name), self.matrices[next(iter(self._readers(name))).result.name].shape[1]
-            order = list(range(width))
-            if mine and maker is not None and maker.name == "nn.set_apart" and not maker.attrs["back"]:
-                order = front_order(maker.attrs["channels"], width)
-                mine = len(users[maker.operands[0].name]) == 1
-                maker = makers.get(maker.operands[0].name)
-            if mine and maker is not None and maker.name == "nn.mul":
-                maker = next((m for o in maker.operands if (m := makers.get(o.name)) in self.linears), None)
-                mine = maker is not None and len(users[maker.result.name]) == 1
-            elif maker is None or maker.name != "nn.rms_norm" or not maker.weights:
-                continue
-            if mine and maker is not None:
-                found[name] = _Scale(maker, order, self._first_scale(name))
+    def _scales(self) -> dict[str, Scale]:
+        found = {}
+        for name, (source, order) in sources(self.program, self.block, self.linears).items():
+            places = torch.tensor(order)
+            found[name] = Scale(source, places, self._first_scale(name, places))
         return found
 
     def _readers(self, name: str) -> list[Op]:
         return [op for op in self.linears if op.operands[0].name == name]
 
-    def _first_scale(self, name: str) -> T:
-        """log of max|x|^α / max|W|^(1-α) of each channel, with a geometric mean of 1: SmoothQuant's scale."""
+    def _first_scale(self, name: str, order: T) -> T:
+        """log of max|x|^α / max|W|^(1-α) of each channel of the source, with a geometric mean of 1: SmoothQuant's."""
         tops: list[T] = []
 
         def enter(op: Op, x: T) -> T:
@@ -181,14 +148,15 @@ class _Learner:
         x = torch.stack(tops).amax(0).clamp(min=1e-5)
         w = torch.stack([self.matrices[op.result.name].abs().amax(0) for op in self._readers(name)]).amax(0)
         log = self.how.alpha * x.log() - (1 - self.how.alpha) * w.clamp(min=1e-5).log()
-        return log - log.mean()
+        whole = torch.full((int(order.max()) + 1,), -torch.inf).scatter_reduce(0, order, log, "amax")
+        return whole - whole.mean()
 
     def _scaled(self, op: Op) -> tuple[T, T | None]:
         """Matrix and bias of a linear with the scales of its input and of what reads it."""
         w = self.matrices[op.result.name]
         bias = self.interpreter.weight(op.weights[1]).values if len(op.weights) == 2 else None
         if (scale := self.scales.get(op.operands[0].name)) is not None:
-            w = w * scale.log.exp()
+            w = w * scale.at_readers()
         for scale in self.scales.values():
             if scale.source is op:
                 w = w / scale.at_source()[:, None]

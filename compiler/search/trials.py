@@ -83,32 +83,38 @@ class Trials:
     ) -> None:
         self.folder = folder
         self._model, self._calibration, self._memo = prepared.model, prepared.calibration.tokens, prepared.memo
-        self._windows, self._seed, self._progress = windows, seed, progress
-        told = hashlib.sha256(print_program(self._model.program).encode())
-        for tokens in (self._calibration, windows):
-            told.update(repr(tokens.shape).encode() + np.ascontiguousarray(tokens, dtype="<i8").tobytes())
-        told.update(f"{seed} {FORMAT}".encode())
-        self._key = told.hexdigest()
+        self.windows, self._seed, self._progress = windows, seed, progress
+        self._program = hashlib.sha256(print_program(self._model.program).encode())
         self._starts: dict[str, _Made] = {}
 
     def source(self) -> Outcome:
         """The model as it is."""
         return self.outcome("")
 
-    def outcome(self, pipeline: str) -> Outcome:
-        """Compile and score, or read what did so before. Raises what parsing and running a pipeline raise."""
-        passes = parse_pipeline(pipeline)
-        path = self.folder / f"{hashlib.sha256(f'{self._key} {passes!r}'.encode()).hexdigest()[:16]}.json"
+    def outcome(self, pipeline: str, windows: Tokens | None = None) -> Outcome:
+        """Compile and score, or read what did so before; on windows i64 [M, L] in place of the trials' where given.
+        Raises what parsing and running a pipeline raise.
+        """
+        passes, windows = parse_pipeline(pipeline), self.windows if windows is None else windows
+        path = self.folder / f"{hashlib.sha256(f'{self._key(windows)} {passes!r}'.encode()).hexdigest()[:16]}.json"
         if path.exists():
             return _read(json.loads(path.read_text(encoding="utf-8")))
         made = self._made(passes)
         runner = ReferenceRunner(made.program, made.store)
-        scored = losses(runner, self._windows, self._progress)
-        length = self._windows.shape[1] - 1
+        scored = losses(runner, windows, self._progress)
+        length = windows.shape[1] - 1
         cost = _cost(made.program, runner.stats())
         found = Outcome(pipeline, tuple(s / length for s in scored), cost, made.minutes, made.peak_mb)
         write(path, asdict(found))
         return found
+
+    def _key(self, windows: Tokens) -> str:
+        """A hash of all that an outcome depends on but its passes."""
+        told = self._program.copy()
+        for tokens in (self._calibration, windows):
+            told.update(repr(tokens.shape).encode() + np.ascontiguousarray(tokens, dtype="<i8").tobytes())
+        told.update(f"{self._seed} {FORMAT}".encode())
+        return told.hexdigest()
 
     def compiled(self, pipeline: str) -> tuple[Program, Store]:
         """The program that a pipeline makes, and its weights. What happens before encoders is kept for the next."""

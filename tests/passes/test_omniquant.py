@@ -12,8 +12,9 @@ from sdllm.ir import GridWeight, Program, Store, print_program
 from sdllm.ir.interpreter import Interpreter
 from sdllm.passes import Context, PassError, run_pipeline
 from sdllm.passes.blocks import blocks
+from sdllm.passes.equivalent import sources
 
-from .models import decoder
+from .models import HEAD, HIDDEN, SHARED, WIDTH, decoder
 
 TINY = "quantize-weights{method=omniquant,preset=tiny,epochs=%d,bits=%d,group=8,minimum=true%s}"
 
@@ -68,6 +69,23 @@ def test_scales_between_layers_alone_change_nothing() -> None:
     assert error(model, after, ids) < 0.05
     gains = [store.floats(p.weights["layers.0.norm2"]) for p, store in (model, after)]
     assert np.abs(gains[0] / gains[1] - 1).max() > 0.5
+
+
+@pytest.mark.parametrize("before", ["", "allocate-steps{share=0.2},"])
+def test_scales_move_out_of_norms_values_and_gated_layers(before: str) -> None:
+    """Values are shared by two heads each; channels set apart, of layers and of heads, are followed."""
+    program, store, ids = decoder(1)
+    program = run_pipeline(program, parse_pipeline(before.rstrip(",")), Context(store, ids))
+    _, (block,) = blocks(program)
+    linears = [op for op in block.ops if op.name == "nn.linear"]
+    found = {source.loc.module: order for source, order in sources(program, block, linears).values()}
+    assert set(found) == {"layers.0.norm1", "layers.0.v", "layers.0.norm2", "layers.0.up"}
+    assert [len(set(order)) for order in found.values()] == [WIDTH, SHARED * HEAD, WIDTH, HIDDEN]
+    if not before:
+        assert found["layers.0.v"] == [*range(HEAD)] * 2 + [*range(HEAD, 2 * HEAD)] * 2
+    options = ",activations=8,lwc_lr=1e-9,let_lr=1e-9,alpha=0.9"
+    after = quantised((program, store), ids, f"{TINY % (1, 7, options)}")
+    assert error((program, store), after, ids) < 0.05
 
 
 def test_scales_help_activations_with_outliers() -> None:
