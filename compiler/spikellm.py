@@ -96,6 +96,8 @@ class SpikeLLM(Choices):
             more = {2: 1, 4: 2}.get(self.T, 0)
             given |= {"preset": self.preset, "activations": str(self.activations)}
             given["salient"] = str(self.activations + more)
+            if self.attention:
+                given["attention"] = str(self.activations)
         return given
 
     @property

@@ -1,7 +1,8 @@
 """Where a scale of channels can move from one layer into another without changing what the block hands on.
 
 A norm, or a linear layer, divides each channel it makes by s; the linear layers that read them have their columns
-multiplied by s (SmoothQuant, arXiv 2211.10438; learned in OmniQuant, arXiv 2308.13137, section 3.3).
+multiplied by s (SmoothQuant, arXiv 2211.10438; learned in OmniQuant, arXiv 2308.13137, section 3.3). Keys are divided
+by what queries are multiplied by.
 """
 
 from __future__ import annotations
@@ -37,6 +38,36 @@ class Scale:
     def at_readers(self) -> T:
         """s in the order of the readers' inputs."""
         return self.log[self.order].exp()
+
+
+@dataclass
+class Balance:
+    """A learned scale s that keys are divided by and queries multiplied by, log s f32 [n].
+
+    `of_keys` and `of_queries` say whose s each row of the two matrices has: channels that positions turn into each
+    other share one, and so do heads that share keys.
+    """
+
+    keys: Op
+    queries: Op
+    of_keys: T
+    of_queries: T
+    log: T
+
+    def factor(self, op: Op) -> T | None:
+        """What the rows of a linear are multiplied by, if it is one of the two."""
+        if op is self.keys:
+            return (-self.log[self.of_keys]).exp()
+        return self.log[self.of_queries].exp() if op is self.queries else None
+
+
+def balances(program: Program, block: Block, linears: list[Op]) -> list[Balance]:
+    """Scales, all 1, between keys and queries of cached attention whose positions, if any, turn pairs of channels."""
+    finder = _Finder(
+        {r.name: op for op in block.ops for r in op.results}, {op.result.name for op in linears}, program.users()
+    )
+    found = (finder.balance(op) for op in block.ops if op.name == "nn.attend")
+    return [b for b in found if b is not None]
 
 
 def sources(program: Program, block: Block, linears: list[Op]) -> dict[str, tuple[Op, list[int]]]:
@@ -90,16 +121,51 @@ class _Finder:
         attend = self._aside(self._back(maker, ["nn.reshape", "nn.permute"]))
         if attend is None or attend.name != "nn.attend" or attend.operands[1] == attend.operands[2]:
             return None
-        cached = self._alone(attend.operands[2])
-        split = self._alone(cached.operands[0]) if cached is not None and cached.name == "state.append" else None
-        made = self._back(self._aside(split), ["nn.permute", "nn.reshape"])
-        if made is None or made.result.name not in self._linears:
+        made = self._projection(self._aside(self._cached(attend.operands[2])))
+        if made is None:
             return None
         heads, shared = (o.type.shape[1] for o in attend.operands[:3:2])
         assert isinstance(heads, int)
         assert isinstance(shared, int)
         width = len(order) // heads
         return made, [c // width // (heads // shared) * width + c % width for c in order]
+
+    def balance(self, attend: Op) -> Balance | None:
+        if attend.operands[1] == attend.operands[2]:
+            return None
+        queries, keys = self._aside(self._alone(attend.operands[0])), self._aside(self._cached(attend.operands[1]))
+        turned = [op for op in (queries, keys) if op is not None and op.name == "nn.rope"]
+        layouts = {op.attrs["layout"] for op in turned}
+        if len(turned) == 2 and len(layouts) == 1:
+            queries, keys = (self._alone(op.operands[0]) for op in turned)
+        elif turned:
+            return None
+        q, k = self._projection(queries), self._projection(keys)
+        heads, shared = (o.type.shape[1] for o in attend.operands[:2])
+        width = attend.operands[0].type.shape[3]
+        if (
+            q is None
+            or k is None
+            or not (isinstance(heads, int) and isinstance(shared, int) and isinstance(width, int))
+        ):
+            return None
+        channel = torch.arange(width)
+        own = {"half": channel % max(width // 2, 1), "interleaved": channel // 2}
+        own_s = own[layouts.pop()] if layouts else channel
+        count = int(own_s.max()) + 1
+        of_keys = (torch.arange(shared)[:, None] * count + own_s).flatten()
+        of_queries = (torch.arange(heads)[:, None] // (heads // shared) * count + own_s).flatten()
+        return Balance(k, q, of_keys, of_queries, torch.zeros(shared * count))
+
+    def _cached(self, value: Value) -> Op | None:
+        """What makes the new part of a cached value."""
+        append = self._alone(value)
+        return self._alone(append.operands[0]) if append is not None and append.name == "state.append" else None
+
+    def _projection(self, split: Op | None) -> Op | None:
+        """The linear whose outputs are split into these heads."""
+        made = self._back(split, ["nn.permute", "nn.reshape"])
+        return made if made is not None and made.result.name in self._linears else None
 
     def _aside(self, op: Op | None) -> Op | None:
         """The op, or what is before it where it only moves channels of heads."""

@@ -19,8 +19,9 @@ from ..ir.interpreter import Interpreter
 from ..ir.interpreter.kernel import WeightData
 from .base import Context, PassError
 from .blocks import Block, blocks, run_ops
-from .equivalent import Scale, sources
-from .grids import Parts, limits, on_grid
+from .equivalent import Scale, balances, sources
+from .grids import Parts, on_grid
+from .straight import clipped, counted, signed
 
 T = torch.Tensor
 _START = 4.0  # sigmoid(4) = 0.982 of the range: almost unclipped, as published
@@ -30,7 +31,8 @@ _BATCH = 1  # sequences a step, as published
 @dataclass(frozen=True)
 class Learning:
     """How to learn: passes over `sequences` calibration sequences, learning rates, and bits of activations (0: float)
-    for usual channels and for those set apart. `alpha` weighs activations against weights where scales start."""
+    for usual channels and for those set apart, and of keys and values. `alpha` weighs activations against weights
+    where scales start."""
 
     epochs: int
     sequences: int
@@ -39,6 +41,7 @@ class Learning:
     alpha: float
     activations: int
     salient: int
+    attention: int
 
 
 PRESETS = {"published": (20, 128), "hour": (15, 32), "tiny": (2, 4)}
@@ -112,12 +115,14 @@ class _Learner:
         self.linears = [op for op in block.ops if op.result.name in grids]
         self.matrices = {op.result.name: interpreter.weight(op.weights[0]).values for op in self.linears}
         self.grids = {name: grids[name] for name in self.matrices}
-        self.apart = {op.result.name: len(op.attrs["channels"]) for op in block.ops if op.name == "nn.set_apart"}
+        moved = [op for op in block.ops if op.name == "nn.set_apart" and not op.attrs["back"]]
+        self.apart = {op.result.name: len(op.attrs["channels"]) for op in moved}
         self.clips: dict[str, list[T]] = {}
         for name, of in self.grids.items():
             shape = (of.shape[0], of.groups)
             self.clips[name] = [torch.full(shape, _START) for _ in range(2 if of.minimum else 1)]
         self.scales = self._scales() if how.activations else {}
+        self.balances = balances(program, block, self.linears) if how.attention else []
         self.start = self.end = 0.0
 
     # ---- scales between layers ----
@@ -161,6 +166,10 @@ class _Learner:
             if scale.source is op:
                 w = w / scale.at_source()[:, None]
                 bias = None if bias is None else bias / scale.at_source()
+        for balance in self.balances:
+            if (factor := balance.factor(op)) is not None:
+                w = w * factor[:, None]
+                bias = None if bias is None else bias * factor
         return w, bias
 
     # ---- running the block ----
@@ -174,14 +183,14 @@ class _Learner:
             matrices[op.result.name] = tuple(map(_data, (rounded[op.result.name], *biases)))
 
         def finish(op: Op, y: T) -> T:
+            if op.name == "state.append" and self.how.attention:
+                return self._cached(op, y)
             own = [s for s in self.scales.values() if s.source is op and op.name != "nn.linear"]
             return y / own[0].at_source() if own else y
 
         values = {**run.inputs(), self.block.enters: run.quantised}
-        run_ops(
-            self.block.ops, values, self.interpreter.weight, run.state(),
-            enter=self._enter, finish=finish, matrices=matrices,
-        )  # fmt: skip
+        run_ops(self.block.ops, values, self.interpreter.weight, run.state(), enter=self._enter, finish=finish,
+                matrices=matrices)  # fmt: skip
         return values[self.block.leaves]
 
     def _enter(self, op: Op, x: T) -> T:
@@ -190,13 +199,19 @@ class _Learner:
         apart = self.apart.get(op.operands[0].name, 0)
         top = 2**self.how.activations - 1
         if not apart or not self.how.salient:
-            return _counted(x, top)
+            return counted(x, top)
         first, rest = x[..., :apart], x[..., apart:]
-        return torch.cat((_counted(first, 2**self.how.salient - 1), _counted(rest, top)), -1)
+        return torch.cat((counted(first, 2**self.how.salient - 1), counted(rest, top)), -1)
+
+    def _cached(self, op: Op, y: T) -> T:
+        """Keys or values [B,H,S,D] as their spikes stand for them; channels set apart have two steps."""
+        apart, top = self.apart.get(op.operands[0].name, 0), 2 ** (self.how.attention - 1) - 1
+        first = [signed(y[..., :apart], 2 * top)] if apart else []
+        return torch.cat((*first, signed(y[..., apart:], top)), -1)
 
     def _rounded(self) -> dict[str, T]:
         return {
-            op.result.name: _clipped(self._scaled(op)[0], self.grids[op.result.name], self.clips[op.result.name])[0]
+            op.result.name: clipped(self._scaled(op)[0], self.grids[op.result.name], self.clips[op.result.name])[0]
             for op in self.linears
         }
 
@@ -204,7 +219,7 @@ class _Learner:
 
     def load_or_learn(self, path: Path | None) -> None:
         """Read what was learned before, or learn it and write it."""
-        parameters = [*(p for clip in self.clips.values() for p in clip), *(s.log for s in self.scales.values())]
+        parameters = [*(p for clip in self.clips.values() for p in clip), *self._logs()]
         if path is not None and path.exists():
             kept = np.load(path)
             for index, p in enumerate(parameters):
@@ -221,6 +236,9 @@ class _Learner:
             kept = {str(index): p.detach().numpy() for index, p in enumerate(parameters)}
             np.savez(partial, errors=np.array([self.start, self.end]), **kept)
             partial.replace(path)
+
+    def _logs(self) -> list[T]:
+        return [*(s.log for s in self.scales.values()), *(b.log for b in self.balances)]
 
     def _targets(self) -> list[T]:
         with torch.no_grad():
@@ -246,7 +264,7 @@ class _Learner:
 
     def _learn(self, targets: list[T]) -> None:
         clips = [p.requires_grad_() for clip in self.clips.values() for p in clip]
-        scales = [s.log.requires_grad_() for s in self.scales.values()]
+        scales = [log.requires_grad_() for log in self._logs()]
         groups = [{"params": clips, "lr": self.how.lwc_lr}]
         if scales:
             groups.append({"params": scales, "lr": self.how.let_lr})
@@ -267,9 +285,9 @@ class _Learner:
             for op in self.linears:
                 w, bias = self._scaled(op)
                 of = self.grids[op.result.name]
-                _, scale, minimum = _clipped(w, of, self.clips[op.result.name])
+                _, scale, minimum = clipped(w, of, self.clips[op.result.name])
                 found.parts[op.result.name], rounded[op.result.name] = on_grid(w, of, scale, minimum)
-                if bias is not None and any(s.source is op for s in self.scales.values()):
+                if bias is not None:
                     found.biases[op.result.name] = bias.numpy()
             for s in self.scales.values():
                 if s.source.name != "nn.linear":
@@ -282,32 +300,3 @@ class _Learner:
 
 def _data(x: T) -> WeightData:
     return WeightData(FloatWeight(tuple(x.shape)), {"dequantized": x})
-
-
-def _round(x: T) -> T:
-    """To nearest, with the gradient of x."""
-    return x + (torch.round(x) - x).detach()
-
-
-def _counted(x: T, top: int) -> T:
-    """Activations as the asymmetric encoder's counts stand for them, with gradients."""
-    low, high = x.amin(-1, keepdim=True).clamp(max=0.0), x.amax(-1, keepdim=True).clamp(min=0.0)
-    v = ((high - low) / top).clamp(min=1e-8)
-    z = _round(-low / v)
-    return (torch.clamp(_round(x / v) + z, 0, top) - z) * v
-
-
-def _clipped(w: T, of: GridWeight, clip: list[T]) -> tuple[T, T, T | None]:
-    """The matrix rounded on its clipped grid, with gradients; scales and minima [out, groups]."""
-    low, high = limits(of)
-    padded = torch.cat((w, w[:, -1:].expand(-1, of.groups * of.group - w.shape[1])), 1)
-    spread = padded.reshape(w.shape[0], of.groups, of.group)
-    if of.minimum:
-        top, bottom = (f(-1) * torch.sigmoid(c) for f, c in zip((spread.amax, spread.amin), clip, strict=True))
-        scale, minimum = ((top - bottom) / high).clamp(min=1e-6), bottom
-        codes = torch.clamp(_round((spread - minimum[..., None]) / scale[..., None]), low[:, None], high[:, None])
-        made = codes * scale[..., None] + minimum[..., None]
-    else:
-        scale, minimum = (spread.abs().amax(-1) * torch.sigmoid(clip[0]) / high).clamp(min=1e-6), None
-        made = torch.clamp(_round(spread / scale[..., None]), low[:, None], high[:, None]) * scale[..., None]
-    return made.flatten(1)[:, : w.shape[1]], scale, minimum

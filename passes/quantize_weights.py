@@ -25,8 +25,9 @@ class QuantizeWeights(Pass):
 
     method rtn rounds to nearest; gptq spreads rounding errors by the inputs' second moments on calibration text;
     omniquant learns, block by block, how much of each group's range to clip and, where `activations` of so many bits
-    are in the loop (`salient` for channels set apart), scales of the channels between norm or up-projection and the
-    next linears. preset says how long: published (20 epochs, 128 sequences), hour (15, 32) or tiny (2, 4).
+    are in the loop (`salient` for channels set apart), scales of the channels between norm, up-projection or values and
+    the next linears; with `attention`, bits of keys and values, scales between keys and queries as well. preset says
+    how long: published (20 epochs, 128 sequences), hour (15, 32) or tiny (2, 4).
     minimum=true gives each group a minimum as well (as Q4_1 has). rows=true gives each group an integer step and
     offset on one scale a row, so that a row needs one membrane and one multiply whatever its groups; a model that
     comes from a Q4_1 file keeps its own grid under rtn with bits=4, group=32 and either of the two. The head stays
@@ -50,6 +51,7 @@ class QuantizeWeights(Pass):
     alpha: float = 0.75
     activations: int = 0
     salient: int = 0
+    attention: int = 0
     head_bits: int = 0
     code: str = ""
     salient_code: str = ""
@@ -143,8 +145,10 @@ class QuantizeWeights(Pass):
             raise PassError("epochs is 0 or more (0: the preset's), rates more than 0, alpha at most 1")
         if not (0 <= self.activations <= 8 and 0 <= self.salient <= 10):
             raise PassError("activations are 0 (float) to 8 bits, salient 0 to 10")
+        if not (self.attention == 0 or 2 <= self.attention <= 8):
+            raise PassError("attention is 0 (float) or 2 to 8 bits")
         epochs, sequences = PRESETS[self.preset]
-        how = Learning(self.epochs or epochs, sequences, *rates, self.activations, self.salient)
+        how = Learning(self.epochs or epochs, sequences, *rates, self.activations, self.salient, self.attention)
         return omniquant(program, ctx, {name: of for name, of in grids.items() if isinstance(of, GridWeight)}, how)
 
     def _factor(self, op: Op, moments: torch.Tensor) -> torch.Tensor:

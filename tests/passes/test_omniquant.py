@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from sdllm.compiler.recipes import parse_pipeline, recipe
-from sdllm.ir import GridWeight, Program, Store, print_program
+from sdllm.ir import GridWeight, Program, Rewriter, Store, print_program
 from sdllm.ir.interpreter import Interpreter
 from sdllm.passes import Context, PassError, run_pipeline
 from sdllm.passes.blocks import blocks
-from sdllm.passes.equivalent import sources
+from sdllm.passes.equivalent import balances, sources
 
 from .models import HEAD, HIDDEN, SHARED, WIDTH, decoder
 
@@ -83,9 +83,37 @@ def test_scales_move_out_of_norms_values_and_gated_layers(before: str) -> None:
     assert [len(set(order)) for order in found.values()] == [WIDTH, SHARED * HEAD, WIDTH, HIDDEN]
     if not before:
         assert found["layers.0.v"] == [*range(HEAD)] * 2 + [*range(HEAD, 2 * HEAD)] * 2
-    options = ",activations=8,lwc_lr=1e-9,let_lr=1e-9,alpha=0.9"
+    options = ",activations=8,attention=8,lwc_lr=1e-9,let_lr=1e-9,alpha=0.9"
     after = quantised((program, store), ids, f"{TINY % (1, 7, options)}")
     assert error((program, store), after, ids) < 0.05
+
+
+@pytest.mark.parametrize("before", ["", "allocate-steps{share=0.2},"])
+def test_keys_and_queries_trade_scales(before: str) -> None:
+    """Whatever they are: pairs that positions turn share one, or scores would change."""
+    program, store, ids = decoder(1)
+    after = run_pipeline(program, parse_pipeline(before.rstrip(",")), Context(store, ids))
+    _, (block,) = blocks(after)
+    (balance,) = balances(after, block, [op for op in block.ops if op.name == "nn.linear"])
+    assert balance.log.shape == (SHARED * HEAD // 2,)
+    balance.log = torch.from_numpy(np.random.default_rng(0).normal(size=len(balance.log))).float()
+    rewriter = Rewriter(after)
+    for op in after.ops:
+        factor = balance.factor(op)
+        if factor is None:
+            rewriter.keep(op)
+            continue
+        for index in range(2):
+            of = store.floats(rewriter.weights[op.weights[index]])
+            rewriter.set_weight(
+                store.put_float(op.weights[index], of * factor.numpy().reshape(-1, *[1] * (of.ndim - 1)))
+            )
+        rewriter.keep(op)
+    scaled = rewriter.done()
+    assert {n for n in scaled.weights if scaled.weights[n] != after.weights[n]} == {
+        f"layers.0.{m}.{part}" for m in "qk" for part in ("weight", "bias")
+    }
+    torch.testing.assert_close(logits((scaled, store), ids), logits((program, store), ids), rtol=1e-4, atol=1e-4)
 
 
 def test_scales_help_activations_with_outliers() -> None:
@@ -122,7 +150,13 @@ def test_the_recipe_runs() -> None:
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [("preset=day", "preset=day"), ("alpha=2.0", "alpha"), ("epochs=-1", "epochs"), ("activations=9", "activations")],
+    [
+        ("preset=day", "preset=day"),
+        ("alpha=2.0", "alpha"),
+        ("epochs=-1", "epochs"),
+        ("attention=1", "attention"),
+        ("activations=9", "activations"),
+    ],
 )
 def test_wrong_options_are_refused(options: str, reason: str) -> None:
     *model, ids = decoder(1)
