@@ -138,7 +138,7 @@ def rows() -> dict[str, str]:
 
 HEAD = (
     "| pipeline | perplexity | × source (95 %) | ACE | additions | spikes | steps | joules a token, literature | "
-    "compile minutes | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|"
+    "compile CPU minutes | peak MiB |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 
 

@@ -34,7 +34,7 @@ _KEPT = 3  # programs without spikes kept in memory
 
 @dataclass(frozen=True)
 class _Made:
-    """What passes made of a program, how long it took, and the most memory held."""
+    """What passes made of a program, the processor time they took, and the most memory held."""
 
     program: Program
     store: Store
@@ -45,8 +45,8 @@ class _Made:
 @dataclass(frozen=True)
 class Outcome:
     """A pipeline's figures on the text: `losses` in nats a token, one a window; cost is None for no pipeline (the
-    source). `minutes` are those of the passes, with those an earlier trial had run for it; `peak_mb` is the most memory
-    the process held while they ran, MiB."""
+    source). `minutes` are processor time of the passes, with those an earlier trial had run for it; `peak_mb` is the
+    most memory the process held while they ran, MiB."""
 
     pipeline: str
     losses: tuple[float, ...]
@@ -141,9 +141,9 @@ class Trials:
         keep = self.folder / "parts"
         context = Context(own, self._calibration, self._seed, progress=self._progress, memo=self._memo, keep=keep)
         forget_peak()
-        began = time.perf_counter()
+        began = time.process_time()
         program = run_pipeline(start.program, passes, context)
-        minutes = start.minutes + (time.perf_counter() - began) / 60
+        minutes = start.minutes + (time.process_time() - began) / 60
         return _Made(program, own, minutes, max(start.peak_mb, peak_mb()))
 
 

@@ -66,6 +66,9 @@ def test_a_start_that_was_shared_changes_nothing(trials: Trials, prepared: Prepa
     other = Trials(prepared, prepared.calibration.held_out, tmp_path / "other")
     second = [other.source(), other.outcome(quantise), other.outcome(f"{quantise},{ENCODE}")]
     assert [o.losses for o in first] == [o.losses for o in second[::-1]]
+    # What an earlier trial had run is told with the later one.
+    assert second[2].minutes > second[1].minutes > second[0].minutes >= 0.0
+    assert second[2].peak_mb >= second[1].peak_mb > 0.0
 
 
 def test_another_text_is_another_trial(trials: Trials, prepared: Prepared) -> None:
@@ -73,4 +76,5 @@ def test_another_text_is_another_trial(trials: Trials, prepared: Prepared) -> No
     calibration = replace(prepared.calibration, held_out=prepared.calibration.held_out[:1])
     other = Trials(prepared, calibration.held_out, trials.folder).outcome(ENCODE)
     assert other.losses == first.losses[:1]
+    assert trials.outcome(ENCODE, calibration.held_out) == other
     assert len(list(trials.folder.iterdir())) == 2
