@@ -148,6 +148,18 @@ def test_the_recipe_runs() -> None:
     assert torch.equal(logits(after, ids), logits(after, ids, in_time=True))
 
 
+def test_salient_weights_are_learned_with_their_steps() -> None:
+    """Clipping is learned on the grid that channels set apart have, and brings the block nearer than one step would."""
+    *model, ids = decoder(1, outlier=10.0)
+    text = "spikellm{pipeline=omniquant,preset=tiny,weights=2,activations=16,group=8,T=%d}"
+    plain, spiking = (quantised(model, ids, recipe(text % steps).pipeline) for steps in (1, 4))
+    of = spiking[0].weights["layers.0.gate.weight"].type
+    assert isinstance(of, GridWeight)
+    assert of.ranges == ((0, 8, 0, 12), (8, WIDTH, 0, 3))
+    assert spiking[1].get(spiking[0].weights["layers.0.gate.weight"])["codes"][:, :8].max() > 3
+    assert divergence(model, spiking, ids) < 0.8 * divergence(model, plain, ids)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
