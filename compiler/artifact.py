@@ -90,6 +90,12 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def write_compact(path: Path, value: Mapping[str, Any]) -> None:
+    """The same on one line, for what only programs read."""
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def sha256(path: Path) -> str:
     """The sha256 of a file, in hex."""
     with path.open("rb") as f:
@@ -136,7 +142,7 @@ class Artifact:
     def metrics(self) -> Mapping[str, Any]:
         """What was measured when it was compiled; empty if nothing was. Raises InputError if the file is damaged."""
         path = self.folder / METRICS
-        return _read_json(path) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     def tokenizer(self) -> Any | None:
         """The Hugging Face tokenizer, or None where the source had none."""
@@ -164,7 +170,7 @@ def open_artifact(path: Path) -> Artifact:
     """A compiled model. Raises InputError if there is none at that path, or of another format."""
     if not is_artifact(path):
         raise InputError(f"{path}: is no compiled model (it has no {MANIFEST} and {PROGRAM}); compile one first")
-    manifest = _read_json(path / MANIFEST)
+    manifest = read_json(path / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise InputError(
             f"{path / MANIFEST}: format {manifest.get('format')}, this sdllm reads {FORMAT}; compile the model again"
@@ -175,7 +181,8 @@ def open_artifact(path: Path) -> Artifact:
     return Artifact(path, manifest)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of an artifact. Raises InputError if the file cannot be read or holds none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

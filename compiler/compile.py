@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -13,11 +14,23 @@ from ..backends.container import write_program
 from ..backends.interface import Measuring
 from ..ir import FORMAT as IR_FORMAT
 from ..ir import Program, Store
-from ..passes import Context, Listener, Note, Pass, run_pipeline, select
-from .artifact import FORMAT, MACHINE, MANIFEST, METRICS, building, is_artifact, open_artifact, signed_files, write_json
+from ..passes import Context, Listener, Note, Pass, Step, run_pipeline, select
+from .artifact import (
+    FORMAT,
+    MACHINE,
+    MANIFEST,
+    METRICS,
+    building,
+    is_artifact,
+    open_artifact,
+    signed_files,
+    write_compact,
+    write_json,
+)
 from .calibration import Calibration, from_file, self_written
 from .errors import InputError
 from .generate import TEXT, text_facts
+from .journal import JOURNAL, RASTER, Journal
 from .measure import measure
 from .memory import peak_mb
 from .numerics import NumericsCheck
@@ -136,7 +149,8 @@ def compile_model(request: Request, ui: Quiet | None = None, prepared: Prepared 
             keep=request.keep,
         )
         _note_origin(request, model, context)
-        program = _rewrite(request, model, passes, context, calibration, ui)
+        journal = Journal(passes, model.store, calibration.held_out, measure=request.measure)
+        program = _rewrite(request, model, passes, context, calibration, journal, ui)
         for target in chosen:
             reasons = target.backend.supports(program)
             if reasons:
@@ -156,6 +170,9 @@ def compile_model(request: Request, ui: Quiet | None = None, prepared: Prepared 
             emitted = {t.name: _emit(t, program, model.store, folder) for t in chosen}
         if found is not None:
             write_json(folder / METRICS, {**found, "text": calibration.origin})
+        write_compact(folder / JOURNAL, journal.contents())
+        if raster := journal.raster():
+            write_compact(folder / RASTER, raster)
         write_json(folder / MANIFEST, _manifest(request, model, passes, calibration, emitted, context.notes, folder))
         write_json(folder / MACHINE, _machine(ui, measured))
     return request.out
@@ -203,15 +220,27 @@ def _calibration(request: Request, model: Model, ui: Quiet) -> Calibration:
 
 
 def _rewrite(
-    request: Request, model: Model, passes: list[Pass], context: Context, calibration: Calibration, ui: Quiet
+    request: Request,
+    model: Model,
+    passes: list[Pass],
+    context: Context,
+    calibration: Calibration,
+    journal: Journal,
+    ui: Quiet,
 ) -> Program:
-    listeners = list(request.listeners)
+    listeners: list[Listener] = [*request.listeners, lambda step: _keep(journal, step, ui)]
     if request.check_numerics is not None:
         check = NumericsCheck(model.program, model.store, calibration.held_out[:1], max_kl=request.check_numerics)
         listeners.append(check)
     listeners.append(lambda step: ui.seconds.update({f"pass {step.index + 1} {step.ran.name}": round(step.seconds, 2)}))
     with ui.stage("rewrite"):
         return run_pipeline(model.program, passes, context, listeners)
+
+
+def _keep(journal: Journal, step: Step, ui: Quiet) -> None:
+    began = time.perf_counter()
+    journal(step)
+    ui.seconds["journal"] = round(ui.seconds.get("journal", 0.0) + time.perf_counter() - began, 2)
 
 
 def _manifest(

@@ -19,6 +19,7 @@ COMMANDS = (
     "eval",
     "verify",
     "inspect",
+    "report",
     "energy",
     "distill",
     "tune",

@@ -1,0 +1,65 @@
+"""From folders to one HTML file: styles, scripts and data inlined, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from .blocks import Block, show
+from .folder import Folder, open_folders
+from .sections import SECTIONS, Section
+
+_PAGE = "page"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section with what it says of each folder."""
+
+    section: Section
+    sides: Sequence[tuple[Folder, Sequence[Block]]]
+
+
+def write_report(paths: Sequence[Path], out: Path) -> Path:
+    """Write the report of one or several compiled folders. Raises InputError for what is no compiled folder."""
+    write_page(out, report_html(open_folders(list(paths))))
+    return out
+
+
+def report_html(folders: Sequence[Folder]) -> str:
+    """The whole page."""
+    parts = [Part(section, [(folder, section.blocks(folder)) for folder in folders]) for section in SECTIONS]
+    title = "Report: " + ", ".join(folder.label for folder in folders)
+    return render("report.html", title=title, parts=parts, folders=folders)
+
+
+def render(template: str, **values: object) -> str:
+    """A template of `page/` with styles and scripts inlined."""
+    env = Environment(
+        loader=PackageLoader("sdllm.compiler.report", _PAGE),
+        autoescape=select_autoescape(("html",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters["show"] = show
+    env.globals["inlined"] = inlined
+    env.globals["version"] = version("sdllm")
+    return env.get_template(template).render(**values)
+
+
+def inlined(name: str) -> Markup:
+    """A style or script of ours as it is: it may hold what would be escaped elsewhere."""
+    return Markup((Path(__file__).parent / _PAGE / name).read_text(encoding="utf-8"))
+
+
+def write_page(out: Path, html: str) -> None:
+    """Write a page whole or not at all."""
+    partial = out.with_name(out.name + ".partial")
+    partial.write_text(html, encoding="utf-8")
+    partial.replace(out)

@@ -1,0 +1,83 @@
+"""Plots as SVG text by leather; colours are the page's variables, so that they follow light, dark and print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import leather
+from markupsafe import Markup
+
+Points = Sequence[tuple[float, float]]
+
+COLOURS = tuple(f"var(--c{i})" for i in range(1, 10))
+_FONT = "inherit"
+_THEME = {
+    "background_color": "none",
+    "title_color": "var(--text)",
+    "legend_color": "var(--text)",
+    "axis_title_color": "var(--muted)",
+    "label_color": "var(--muted)",
+    "tick_color": "var(--line)",
+    "zero_color": "var(--muted)",
+    "legend_font_family": _FONT,
+    "axis_title_font_family": _FONT,
+    "tick_font_family": _FONT,
+    "legend_font_size": 12,
+    "legend_font_char_width": 6.5,
+    "axis_title_font_size": 12,
+    "axis_title_gap": 12,
+    "tick_font_size": 11,
+    "tick_font_char_width": 6.5,
+    "tick_font_char_height": 11,
+    "margin": 0.02,
+    "default_series_colors": list(COLOURS),
+}
+_WIDTH, _HEIGHT = 640, 300
+
+
+def lines(series: Mapping[str, Points], x: str, y: str, *, tick: Callable[[float], str] | None = None) -> Markup:
+    """A line for each series, all on the same axes; `tick` writes the marks of the y axis."""
+    chart = _chart(x, y, tick)
+    for name, points in series.items():
+        # A line of one point would not be seen.
+        if len(points) > 1:
+            chart.add_line(list(points), name=name, width=1.5)
+        else:
+            chart.add_dots(list(points), name=name)
+    return _svg(chart, f"{y} over {x}: {', '.join(series)}")
+
+
+def columns(points: Sequence[tuple[str, float]], x: str, y: str) -> Markup:
+    """A column for each name."""
+    chart = _chart(x, y, None)
+    chart.add_columns(list(points), fill_color=COLOURS[0])
+    return _svg(chart, f"{y} over {x}")
+
+
+def bars(points: Sequence[tuple[str, float]], x: str) -> Markup:
+    """A horizontal bar for each name, the first on top."""
+    chart = _chart(x, None, None)
+    chart.add_bars([(value, name) for name, value in points], fill_color=COLOURS[0])
+    return _svg(chart, f"{x} of {', '.join(name for name, _ in points)}", height=90 + 30 * len(points))
+
+
+def _chart(x: str | None, y: str | None, tick: Callable[[float], str] | None) -> leather.Chart:
+    for name, value in _THEME.items():
+        setattr(leather.theme, name, value)
+    chart = leather.Chart()
+    chart.add_x_axis(name=x)
+    chart.add_y_axis(name=y, tick_formatter=None if tick is None else lambda value, index, count: tick(float(value)))
+    return chart
+
+
+_LONG = re.compile(r"(\d+\.\d{2})\d+")
+
+
+def _svg(chart: leather.Chart, told: str, height: int = _HEIGHT) -> Markup:
+    """The chart with a view box, to fit its place, a name for those who cannot see it, and no needless digits."""
+    text = str(chart.to_svg(width=_WIDTH, height=height))
+    body = _LONG.sub(r"\1", text[text.index("<svg") :])
+    start = body.index(">") + 1
+    head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, height, told)
+    return head + Markup(body[start:])
