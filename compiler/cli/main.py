@@ -20,6 +20,7 @@ COMMANDS = (
     "verify",
     "inspect",
     "report",
+    "diff",
     "energy",
     "distill",
     "tune",
