@@ -21,6 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, help="compiled folder")
     parser.add_argument("--text", action="store_true", help="print the program")
     parser.add_argument("--module", help="print the ops of modules whose path holds this")
+    parser.add_argument("--graph", choices=("svg", "dot", "html"), help="draw the program; html can be walked")
+    parser.add_argument(
+        "--depth", type=int, default=3, help="with svg and dot: blocks deeper than this are drawn closed"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="with --graph: file to write (default: standard output)")
     parser.add_argument("--layers", action="store_true", help="a line for each spiked product")
     parser.add_argument("--backend", metavar="NAME", help="op by op, what became of it in the folder of this backend")
 
@@ -67,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     if args.backend is not None:
         return _emitted(artifact, args)
     program = artifact.program
+    if args.graph:
+        return _graph(args, artifact)
     if args.text:
         text = print_program(program)
         if args.json:
@@ -110,4 +117,25 @@ def run(args: argparse.Namespace) -> int:
         "coverage, by share of operations in a prefill of 1024 tokens", ("", "kind", "share", ""), rows_of_shares
     )
     print(f"of the multiply-adds alone, {spiking_share(shares):.1%} run on spikes")
+    return 0
+
+
+def _graph(args: argparse.Namespace, artifact: Artifact) -> int:
+    """Draw it, into a file or onto standard output."""
+    from ..errors import InputError
+    from ..graph.dot import dot
+    from ..graph.svg import svg
+    from ..report import graph_html
+
+    if args.depth < 1:
+        raise InputError(f"--depth {args.depth}: must be at least 1")
+    program = artifact.program
+    if args.graph == "html":
+        drawn = graph_html(args.out)
+    else:
+        drawn = dot(program, args.depth) if args.graph == "dot" else svg(program, args.depth)
+    if args.output is None:
+        print(drawn, end="")
+    else:
+        args.output.write_text(drawn, encoding="utf-8")
     return 0

@@ -4,6 +4,6 @@ A section is a file of its own in `sections/`: a title and a function from a fol
 widgets). `page.py` lays them out by the templates in `page/`.
 """
 
-from .page import write_report
+from .page import graph_html, write_report
 
-__all__ = ["write_report"]
+__all__ = ["graph_html", "write_report"]

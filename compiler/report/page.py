@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from .blocks import Block, show
 from .folder import Folder, open_folders
-from .sections import SECTIONS, Section
+from .sections import SECTIONS, Section, graph
 
 _PAGE = "page"
 
@@ -36,6 +36,12 @@ def report_html(folders: Sequence[Folder]) -> str:
     parts = [Part(section, [(folder, section.blocks(folder)) for folder in folders]) for section in SECTIONS]
     title = "Report: " + ", ".join(folder.label for folder in folders)
     return render("report.html", title=title, parts=parts, folders=folders)
+
+
+def graph_html(path: Path) -> str:
+    """A page with the diagram of one compiled folder. Raises InputError for what is none."""
+    (folder,) = open_folders([path])
+    return render("graph.html", title=f"Program of {folder.label}", blocks=graph.blocks(folder))
 
 
 def render(template: str, **values: object) -> str:
