@@ -150,7 +150,7 @@ def _scratch(p: _Packing, rows: int) -> int:
     if p.dense:
         return sums + 2 * rows * sum(c.padded for c in p.cells) + rows * len(p.cells) + 64
     if p.kernel == "SD_EVENT" and p.plain:
-        events = 2 * p.of.shape[1] + 16 * len(p.cells) + 36
+        events = 2 * p.of.shape[1] + 16 * len(p.cells) + 132
         return rows * (48 + 5 * events + 68 * len(p.cells) + 4 + 64) + 64
     events = 8 * p.of.shape[1]
     if p.kernel == "SD_ADDED":
