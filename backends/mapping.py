@@ -11,6 +11,8 @@ from typing import Any
 from ..ir import NOWHERE, IRError, Op, Program, print_op
 
 MAP = "map.json"
+# How `became` begins where what was emitted leaves an op out, and whoever runs it must do that op themselves.
+LEFT_OUT = "not expressed: "
 KEYS = ("op", "ir", "became", "module", "loc")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -81,3 +84,17 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
         return code, told.out, told.err
 
     return call
+
+
+@pytest.fixture
+def own_environment(tmp_path: Path) -> dict[str, str]:
+    """Variables of an environment to install packages into, which sees those of this one."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
+    site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
+    here = Path(pytest.__file__).parents[1]
+    (site / "here.pth").write_text(f"import site; site.addsitedir({str(here)!r})\n")
+    folder = tmp_path / "env" / "bin"
+    for name, module in (("pip", "pip"), ("pytest", "pytest"), ("sdllm-compile", "sdllm.compiler.cli")):
+        (folder / name).write_text(f'#!/bin/sh\nexec {folder / "python"} -m {module} "$@"\n')
+        (folder / name).chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PIP_NO_BUILD_ISOLATION": "0"}

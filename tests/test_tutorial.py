@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -42,7 +41,7 @@ def test_the_code_of_the_page_runs_the_models_it_names(tmp_path: Path) -> None:
     says: dict[str, Any] = {}
 
     def tell(section: str, row: str) -> dict[str, Any]:
-        return says.setdefault(row, {"row": row, "says": "yes"})
+        return says.setdefault(row, {"section": section, "row": row, "says": "yes"})
 
     for family in FAMILIES:
         suite.test_model(family, bench, tell)
@@ -56,23 +55,8 @@ def test_the_code_of_the_page_runs_the_models_it_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_page_word_by_word(tiny: Path, tmp_path: Path) -> None:
+def test_the_page_word_by_word(tiny: Path, tmp_path: Path, own_environment: dict[str, str]) -> None:
     """In an environment of its own, which sees this one's packages."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
-    site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
-    here = Path(pytest.__file__).parents[1]
-    (site / "here.pth").write_text(f"import site; site.addsitedir({str(here)!r})\n")
-    bin_ = tmp_path / "env" / "bin"
-    for name in ("pip", "pytest", "sdllm-compile"):
-        module = {"sdllm-compile": "sdllm.compiler.cli"}.get(name, name)
-        (bin_ / name).write_text(f'#!/bin/sh\nexec {bin_ / "python"} -m {module} "$@"\n')
-        (bin_ / name).chmod(0o755)
-    environment = {
-        **os.environ,
-        "PATH": f"{bin_}:{os.environ['PATH']}",
-        "PIP_NO_BUILD_ISOLATION": "0",
-        "PIP_NO_DEPS": "1",
-    }
     told = []
     for language, text in blocks(PAGE):
         if language == "py":
@@ -82,7 +66,7 @@ def test_the_page_word_by_word(tiny: Path, tmp_path: Path) -> None:
             continue
         text = re.sub(r"\bpath/to/model\b", str(tiny), text)
         done = subprocess.run(
-            ["sh", "-ec", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            ["sh", "-ec", text], cwd=tmp_path, env=own_environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         told.append(done.stdout)

@@ -58,7 +58,7 @@ def _small(segments: Segments) -> list[WeightType]:
     return [GridWeight(4, 4, False, (5, width)), GridWeight(3, 3, True, (5, width)), RowWeight(4, 4, (5, width))]
 
 
-_SIX = whole(CSD(5), 6)
+_SIX = whole(Ternary(7), 6)
 _MIXED = (Segment(0, 4, CSD(4)), Segment(4, 6, Ternary(3)))
 _RULES: tuple[dict[str, Any], ...] = (
     {"threshold": "mean", "factor": 1 / 3},
@@ -122,15 +122,15 @@ PARTS: Mapping[str, Sequence[Part]] = {
     ],
     "spike.encode": [encoder(_SIX)]
     + [encoder(_SIX, **rule) for rule in _RULES]
-    + [encoder(whole(DigitRamp(3, 2, 5), 6), **rule) for rule in _RULES[-3:]]
+    + [encoder(whole(code, 6), **rule) for code in (CSD(5), DigitRamp(3, 2, 5)) for rule in _RULES[-3:]]
     + [encoder(_MIXED), encoder(_MIXED, levels=(2, 1)), encoder(_MIXED, threshold="mean", factor=0.5)]
     + [encoder(whole(code, 6), grid=grid) for code in UNSIGNED[:4] for grid in ("offset", "asymmetric")],
     "int.encode": [
         scored(Ternary(3), bits, signed) for bits, signed in ((8, True), (4, True), (8, False), (15, True))
     ],
-    "spike.linear": [linear(_MIXED, w) for w in (_SQUARE, *_small(_MIXED))],
+    "spike.linear": [linear(segments, w) for segments in (_SIX, _MIXED) for w in (_SQUARE, *_small(_SIX))],
     "spike.center": [linear(whole(Binary(15), 6), w) for w in _small(_SIX)],
-    "spike.sum": [linear(segments, _small(segments)[1]) for segments in (_MIXED, whole(Bits(4), 6))],
+    "spike.sum": [linear(segments, _small(segments)[1]) for segments in (_SIX, _MIXED, whole(Bits(4), 6))],
     "spike.read_out": [linear(_SIX, w, bias=True) for w in (_SQUARE, *_small(_SIX))],
     "spike.matmul": [scored(), scored(Ternary(7), 4, False), scored(CSD(5), 15)]
     + [gathered(code) for code in (Ternary(7), CSD(4))],

@@ -112,7 +112,7 @@ def attended(**way: Any) -> Part:
 
 def softmax(**way: Any) -> Part:
     def part(p: Probe) -> None:
-        scaled = p.do("nn.scale", scores(p, CSD(3), 4), by=1 / 16)
+        scaled = p.do("nn.scale", scores(p, SIGNED[0], 4), by=1 / 32)
         p.close(p.do("nn.softmax", scaled, p.given("mask"), **way))
 
     return part

@@ -13,7 +13,7 @@ from ..program import Op, Program
 from ..store import Store, dequantize, integers
 from ..types import Current, GridWeight, RowWeight, Tensor, Train, Type
 from . import dense, lif, spikes
-from .kernel import KERNELS, Call, T, WeightData
+from .kernel import KERNELS, Call, Kernel, T, WeightData
 
 Watch = Callable[[Op, tuple[T, ...], tuple[T, ...]], None]
 
@@ -43,16 +43,20 @@ class Interpreter:
     """Runs one program.
 
     `in_time` unrolls every spike train (slow, additions only); otherwise integer products of counts are used. The
-    integers are the same. Weights are read from the store once and kept as float32.
+    integers are the same. Weights are read from the store once and kept as float32. `kernels` take the place of the
+    reference's, by op name: so that a part of a program may run in another way, amid all the rest.
     """
 
-    def __init__(self, program: Program, store: Store, *, in_time: bool = False) -> None:
+    def __init__(
+        self, program: Program, store: Store, *, in_time: bool = False, kernels: Mapping[str, Kernel] | None = None
+    ) -> None:
         self.program = program
         self.in_time = in_time
         self._store = store
         self._weights: dict[str, WeightData] = {}
         self._last_use = _last_uses(program)
-        missing = sorted({op.name for op in program.ops} - set(KERNELS))
+        self._kernels = {**KERNELS, **(kernels or {})}
+        missing = sorted({op.name for op in program.ops} - set(self._kernels))
         if missing:
             raise IRError(f"no reference kernel for {missing[0]}")
 
@@ -119,7 +123,7 @@ class Interpreter:
         op = self.program.ops[index]
         operands = tuple(values[o.name] for o in op.operands)
         call = Call(op, operands, tuple(map(self.weight, op.weights)), state.arrays, self.in_time)
-        results = KERNELS[op.name](call)
+        results = self._kernels[op.name](call)
         if watch is not None:
             watch(op, operands, results)
         values.update(zip((r.name for r in op.results), results, strict=True))

@@ -18,7 +18,7 @@ LLAMA = FAMILIES[1]
 
 
 def tell(section: str, row: str) -> dict[str, Any]:
-    return {"row": row}
+    return {"section": section, "row": row}
 
 
 class Runner:

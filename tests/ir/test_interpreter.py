@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from sdllm.ir import FloatWeight, IRError, Program, Tensor, Weight, verify
-from sdllm.ir.interpreter import Interpreter
+from sdllm.ir.interpreter import KERNELS, Call, Interpreter
 
 from .samples import World, f32
 
@@ -75,3 +75,21 @@ def test_a_weight_that_is_not_there_is_refused() -> None:
     program: Program = verify(made.finish())
     with pytest.raises(IRError, match="weight @w: no tensor"):
         Interpreter(program, made.store).run(made.inputs_for())
+
+
+def test_a_kernel_of_ones_own_takes_the_references_place() -> None:
+    world = World()
+    world.call("nn.scale", f32("B", "S", 6), by=2.0)
+    program, inputs = world.finish(), world.inputs_for()
+    seen: list[str] = []
+
+    def scale(call: Call) -> tuple[torch.Tensor, ...]:
+        seen.append(call.op.name)
+        return (KERNELS[call.op.name](call)[0] + 1,)
+
+    (usual,), (own,) = (
+        Interpreter(program, world.store, kernels=kernels).run(dict(inputs)).values()
+        for kernels in (None, {"nn.scale": scale})
+    )
+    assert torch.equal(own, usual + 1)
+    assert seen == ["nn.scale"]
