@@ -24,6 +24,7 @@ from ...ir import (
     Value,
     verify,
 )
+from .stateful import Stateful
 from .toy import HEAD, HEADS, HIDDEN, SHARED, VOCABULARY, WIDTH, Toy
 
 LONGEST = 320  # positions that there are tables for
@@ -56,6 +57,7 @@ class Family:
     spiked_attention: bool = False
     dense: bool = False
     rows: bool = False
+    lif: bool = False
     spikes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -81,6 +83,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("nemotron", norm="layer", turned=2, gated=False, activation="relu2",
            spikes={"bits": 2, "group": 5, "code": CSD(5)}),
     Family("bloom", **_BLOOM, alibi=True, shared=HEADS),
+    Family("bispikclm", lif=True, rope="none"),
     Family("salient channels", spikes={"code": _MIXED}),
     Family("bert", **_BLOOM, table=0, post_norm=True, causal=False, shared=HEADS),
 )  # fmt: skip
@@ -182,6 +185,8 @@ class _Model(Toy):
     def layer(self, x: Value, positions: Value, mask: Value, layer: int) -> Value:
         """One layer: norms before the parts or after them, one part after the other or side by side."""
         f, b, at = self.family, self.builder, f"layers.{layer}"
+        if f.lif:
+            return Stateful(self, at).whole(x, mask)
         if f.parallel:
             y = self.norm(x, f"{at}.norm")
             both = b.one("nn.add", self.attention(y, positions, mask, layer), self.mlp(y, layer), loc=Loc(at))

@@ -52,9 +52,8 @@ class Blocks:
             return "its spikes come out of a cache"
         code, attrs = encoder.attrs["code"], encoder.attrs
         if not isinstance(code, Ternary) or attrs["levels"] not in (0, code.steps):
-            return (
-                f"no neurons of a fixed threshold and weight fire {code}, only ternary codes of as many levels as steps"
-            )
+            shown = code if isinstance(code, Code) else ", ".join(map(str, code))
+            return f"neurons of one threshold and weight fire ternary codes of as many levels as steps, not {shown}"
         if attrs["clip"] != "none" or attrs["price"] or [r.name for r in readers] != ["spike.read_out"]:
             return "counts that are clipped or priced are no charge that neurons fire away"
         return [op, encoder, readers[0], *(self.made_by[o.name] for o in readers[0].operands[2:])]
