@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .blocks import block_of, blocked
 from .body import FLOAT, Array, Body, Value
 from .emitter import Call, Scope
 
@@ -22,11 +23,13 @@ def embed(c: Call) -> Sequence[Value]:
 def linear(c: Call) -> Sequence[Value]:
     """x·Wᵀ, W stored [in, out]; a table that other ops read too is stored once, and turned here."""
     w, store = c.weight(), c.emitter.store
-    if {op.name for op in c.program.weight_users()[w.name]} - {"nn.linear"}:
-        turned = c.b("Transpose", c.floats(0, "table"), perm=[1, 0])
+    if c.emitter.options.fast and block_of(w.type):
+        y = blocked(c, c.emitter.values[c.op.operands[0].name], c.operand(0).shape)
+    elif {op.name for op in c.program.weight_users()[w.name]} - {"nn.linear"}:
+        y = c.b("MatMul", c.x(), c.b("Transpose", c.floats(0, "table"), perm=[1, 0]))
     else:
         turned = c.form(0, "transposed", FLOAT, w.type.shape[::-1], lambda: np.ascontiguousarray(store.floats(w).T))
-    y = c.b("MatMul", c.x(), turned)
+        y = c.b("MatMul", c.x(), turned)
     return [c.b("Add", y, c.floats(1, "bias")) if len(c.op.weights) == 2 else y]
 
 

@@ -50,6 +50,12 @@ class Call(Scope):
     """One op for its printer."""
 
     op: Op = field(kw_only=True)
+    extras: list[tuple[Hashable, Value, Value]] = field(default_factory=list)
+
+    def extra(self, key: Hashable, value: Value, kind: onnx.DataType, axes: tuple[Dim, ...]) -> None:
+        """Another output of the op's function, which `Emitter.shared` then finds under that key."""
+        made = values.value(f"%{self.op.result.name}.{len(self.extras)}", kind, axes)
+        self.extras.append((key, value, made))
 
     @property
     def program(self) -> Program:
@@ -96,10 +102,14 @@ Printer = Callable[[Call], Sequence[Value]]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What an op becomes: a call of a function of that name, or, without a name, nodes of the graph."""
+    """What an op becomes: a call of a function of that name, or, without a name, nodes of the graph.
+
+    `fast` is the form in fast programs, where it gives one.
+    """
 
     print: Printer
     function: str = ""
+    fast: Callable[[Call], Sequence[Value] | None] = lambda call: None
 
 
 class Emitter:
@@ -107,6 +117,7 @@ class Emitter:
 
     def __init__(self, program: Program, store: Store, options: Options) -> None:
         self.program, self.store, self.options = program, store, options
+        self.users = program.users()
         self.main = Body(self._shared_constant)
         self.values: dict[str, Value] = {}
         self.inputs: list[Value] = []
@@ -163,7 +174,7 @@ class Emitter:
         """Append what an op becomes and note it in the map."""
         before = len(self.main.nodes)
         call = Call(self, self.main if not form.function else Body(), bool(form.function), op=op)
-        made = form.print(call)
+        made = (form.fast(call) if self.options.fast else None) or form.print(call)
         results = [values.value(f"%{r.name}", *self.held(r.name, r.type)) for r in op.results]
         if op.state is not None:
             results[0].name = values.state_names(self.program.states[op.state])[1]
@@ -172,7 +183,9 @@ class Emitter:
             told |= {"sdllm.module": op.loc.module, "sdllm.source": ", ".join(op.loc.sources)}
         if form.function:
             name = f"{op.loc.module or 'of no module'}/{form.function}_{op.result.name}"
-            became = self._call(form.function, call, made, results, name, told)
+            inner, outer = [e[1] for e in call.extras], [e[2] for e in call.extras]
+            became = self._call(form.function, call, [*made, *inner], [*results, *outer], name, told)
+            self._cache |= {key: value for key, _, value in call.extras}
         else:
             self._place(op, made, results, before, told)
             became = " + ".join(node.op_type for node in self.main.nodes[before:])

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+import onnx_ir as onnx
 
 from ...ir import Code, Ints, Spikes
 from ...ir.ops.spikes import grid_tops
 from . import values
-from .body import FLOAT, INT32, Array, Body, Value
+from .body import FLOAT, INT32, UINT8, Array, Body, Value
 from .emitter import Call
+from .integers import zero_points
 
 TINY = 1e-30
 CELLS = 1 << 16
@@ -43,13 +45,17 @@ def most(b: Body, x: Value) -> Value:
     return b("ReduceMax", b("Abs", x), b.i64([-1]), keepdims=1)
 
 
-def positive(b: Body, v: Value) -> Value:
-    """The scale, or 1 for a token of zeros."""
+def positive(c: Call, *scales: Value) -> Value:
+    """The largest of some scales, or 1 for a token of zeros; in fast programs then a number close to 0."""
+    b = c.b
+    if c.emitter.options.fast:
+        return b("Max", *scales, b.f32(TINY))
+    v = scales[0] if len(scales) == 1 else b("Max", *scales)
     return b("Where", b("Greater", v, b.f32(TINY)), v, b.f32(1.0))
 
 
 def threshold(c: Call, x: Value, top: int) -> Value:
-    """V before it is made positive."""
+    """V of a symmetric or offset grid."""
     b, kind, number = c.b, c.attr("threshold"), c.attr("factor")
     # An input, so that encoders that differ in it alone are one function.
     factor = c.constant(f"factor.{number}", FLOAT, (1,), lambda: np.array([number], dtype=np.float32), "factor")
@@ -59,7 +65,8 @@ def threshold(c: Call, x: Value, top: int) -> Value:
         v = b("Mul", b("ReduceMean", b("Abs", x), b.i64([-1]), keepdims=1), factor)
     else:
         v = b("Div", b("Mul", most(b, x), factor), b.f32(top))
-    return b("Max", v, b("Div", most(b, x), b.f32(top))) if c.attr("overflow") == "widen" else v
+    wide = [b("Div", most(b, x), b.f32(top))] if c.attr("overflow") == "widen" else []
+    return positive(c, v, *wide)
 
 
 def count_range(grid: str, top: int, code: Code) -> tuple[int, int]:
@@ -77,12 +84,14 @@ def segment(c: Call, x: Value, width: int, code: Code, top: int) -> tuple[Value,
     if grid == "asymmetric":
         bottom = b("Min", b("ReduceMin", measured, b.i64([-1]), keepdims=1), b.f32(0.0))
         above = b("Max", b("ReduceMax", measured, b.i64([-1]), keepdims=1), b.f32(0.0))
-        v = positive(b, b("Div", b("Sub", above, bottom), b.f32(top)))
+        v = positive(c, b("Div", b("Sub", above, bottom), b.f32(top)))
         z = b("Round", b("Div", b("Neg", bottom), v))
     else:
-        v = positive(b, threshold(c, measured, top))
+        v = threshold(c, measured, top)
         if grid == "offset":
             z = b("Expand", b.f32([top + 1]), b("Shape", v))
+    if c.attr("price") and c.emitter.options.fast:
+        return fast_counts(c, u, v, code, top), v, z
     u = b("Div", u, v)
     if c.attr("price"):
         return priced(c, u, code, top), v, z
@@ -94,8 +103,6 @@ def segment(c: Call, x: Value, width: int, code: Code, top: int) -> tuple[Value,
 def priced(c: Call, u: Value, code: Code, top: int) -> Value:
     """Counts that make error and spikes least together, looked up by the edges between them."""
     edges, counts = code.priced(top, c.attr("price"))
-    if c.emitter.options.fast:
-        return nearly(c, u, edges, counts)
     index = by_cells(c, u, edges) if _cells(edges) <= CELLS else by_halves(c, u, edges)
     return c.b("Gather", table(c, counts.astype(np.float32)), index)
 
@@ -103,7 +110,7 @@ def priced(c: Call, u: Value, code: Code, top: int) -> Value:
 def table(c: Call, values_: Array) -> Value:
     """A table that encoders of one kind share."""
     name = f"table.{hashlib.sha256(values_.tobytes()).hexdigest()[:8]}"
-    kind = FLOAT if values_.dtype == np.float32 else INT32
+    kind = onnx.DataType.from_numpy(values_.dtype)
     return c.constant(name, kind, values_.shape, lambda: values_, f"table{len(c.outer)}")
 
 
@@ -141,14 +148,33 @@ def by_halves(c: Call, u: Value, edges: Array) -> Value:
 FINE = 16
 
 
-def nearly(c: Call, u: Value, edges: Array, counts: Array) -> Value:
+def fast_counts(c: Call, u: Value, v: Value, code: Code, top: int) -> Value:
     """The count by a table of cells of 1/16 of a threshold: within a cell of an edge it may be the neighbour, which
-    costs almost the same."""
-    b, low, high = c.b, float(counts[0]) - 1, float(counts[-1]) + 1
+    costs almost the same. The bytes that products take come out of tables too."""
+    b, of = c.b, c.result(0)
+    assert isinstance(of, Spikes)
+    edges, counts = code.priced(top, c.attr("price"))
+    low, high = float(counts[0]) - 1, float(counts[-1]) + 1
     middles = low + (np.arange(int((high - low) * FINE)) + 0.5) / FINE
-    found = counts[np.searchsorted(edges, middles)].astype(np.float32)
-    at = b("Clip", b("Mul", b("Sub", u, b.f32(low)), b.f32(FINE)), b.f32(0.0), b.f32(len(found) - 1))
-    return b("Gather", table(c, found), b.cast(at, INT32))
+    found = counts[np.searchsorted(edges, middles)].astype(np.int32)
+    at = b("Add", b("Div", u, b("Mul", v, b.f32(1 / FINE))), b.f32(-low * FINE))
+    if c.attr("overflow") != "widen":
+        at = b("Clip", at, b.f32(0.0), b.f32(len(found) - 1))
+    at = b.cast(at, INT32)
+    if len(of.segments) == 1 and len(of.shape) != 4:
+        planes = [b("Gather", table(c, t), at) for t in as_bytes(found, *values.span(of))]
+        c.extra(("planes", c.op.result.name), b.join(planes, -2), UINT8, values.stacked(of, len(planes)))
+    return b("Gather", table(c, found.astype(np.float32)), at)
+
+
+def as_bytes(n: Array, low: int, high: int) -> list[Array]:
+    """Integers as the bytes of `digits`."""
+    made = []
+    for zero in zero_points(low, high):
+        byte = (n + zero) & 255
+        made.append(byte.astype(np.uint8))
+        n = (n + zero - byte) >> 8
+    return made
 
 
 def encode(c: Call) -> Sequence[Value]:
@@ -175,6 +201,6 @@ def int_encode(c: Call) -> Sequence[Value]:
     """Integers of so many bits, and their scale."""
     b, x, of = c.b, c.x(), c.result(0)
     assert isinstance(of, Ints)
-    v = positive(b, b("Div", most(b, x), b.f32(of.top)))
+    v = positive(c, b("Div", most(b, x), b.f32(of.top)))
     n = b("Clip", b("Round", b("Div", x, v)), b.f32(-of.top if of.signed else 0), b.f32(of.top))
     return [as_held(c, n), v]

@@ -31,6 +31,16 @@ def digits(b: Body, x: Value, low: int, high: int) -> Digits:
         low, high = (low + 128) >> 8, (high + 128) >> 8
 
 
+def zero_points(low: int, high: int) -> list[int]:
+    """The zero point of each byte that integers low … high take."""
+    if low >= 0 and high <= 255:
+        return [0]
+    count = 1
+    while low < -128 or high > 127:
+        low, high, count = (low + 128) >> 8, (high + 128) >> 8, count + 1
+    return [128] * count
+
+
 def weight_digits(w: Array, count: int) -> Array:
     """Digits of base 128 of an integer array as int8, one after the other along the last axis, least significant
     first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import attention, dense, encode, lif, moves, spikes
+from . import attention, dense, encode, fast, lif, moves, spikes
 from .emitter import Form
 
 PRINTERS: dict[str, Form] = {
@@ -29,12 +29,12 @@ PRINTERS: dict[str, Form] = {
     "state.append": Form(moves.append),
     "spike.encode": Form(encode.encode, "SpikeEncode"),
     "int.encode": Form(encode.int_encode, "IntEncode"),
-    "spike.linear": Form(spikes.linear, "SpikeLinear"),
-    "spike.center": Form(spikes.center, "SpikeCenter"),
+    "spike.linear": Form(spikes.linear, "SpikeLinear", fast.linear),
+    "spike.center": Form(spikes.center, "SpikeCenter", fast.center),
     "spike.sum": Form(spikes.total, "SpikeSum"),
-    "spike.read_out": Form(spikes.read_out, "ReadOut"),
-    "spike.matmul": Form(spikes.matmul, "SpikeMatMul"),
-    "spike.read_matmul": Form(spikes.read_matmul, "ReadMatMul"),
+    "spike.read_out": Form(spikes.read_out, "ReadOut", fast.read_out),
+    "spike.matmul": Form(spikes.matmul, "SpikeMatMul", fast.matmul),
+    "spike.read_matmul": Form(spikes.read_matmul, "ReadMatMul", fast.read_matmul),
     "lif.current": Form(lif.current, "LIFCurrent"),
     "lif.fire": Form(lif.fire, "LIFFire"),
     "lif.linear": Form(lif.linear, "LIFLinear"),

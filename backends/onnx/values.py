@@ -46,9 +46,9 @@ def span(of: Spikes | Ints) -> tuple[int, int]:
 
 
 def dtype(of: Type, *, fast: bool = False) -> onnx.DataType:
-    """The dtype of a value. Fast programs hold integers as floats, which carry them exactly up to 2^24."""
+    """The dtype of a value. Fast programs hold the integers of attention as floats, exact up to 2^24."""
     if isinstance(of, Spikes | Ints):
-        return FLOAT if fast else narrow(*span(of))
+        return FLOAT if fast and (isinstance(of, Ints) or len(of.shape) == 4) else narrow(*span(of))
     if isinstance(of, Tensor):
         return _DTYPES[of.dtype]
     if isinstance(of, Membrane):
@@ -63,9 +63,16 @@ def axes(of: Type) -> tuple[Dim, ...]:
     return (of.steps, *of.shape) if isinstance(of, Train | Current) else of.shape
 
 
+def stacked(of: Spikes, planes: int) -> tuple[Dim, ...]:
+    """The axes of counts as bytes, the planes below each other."""
+    if planes == 1:
+        return of.shape
+    return (*of.shape[:-2], f"{planes}*{DIMS.get(str(of.shape[-2]), of.shape[-2])}", of.shape[-1])
+
+
 def value(name: str, kind: onnx.DataType, shape: tuple[Dim, ...]) -> onnx.Value:
     """A value of the graph, its symbols named as others name them."""
-    dims = [DIMS[d] if isinstance(d, str) else d for d in shape]
+    dims = [DIMS.get(d, d) if isinstance(d, str) else d for d in shape]
     return onnx.Value(name=name, type=onnx.TensorType(kind), shape=onnx.Shape(dims))
 
 

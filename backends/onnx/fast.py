@@ -1,0 +1,111 @@
+"""Fast forms of spike ops: counts and weights in bytes, the integers of attention as floats.
+
+Membranes are summed over planes and in units of the weights, so that read-out multiplies by the threshold alone. A form
+that does not fit gives None, and the exact one is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...ir import FloatWeight, Spikes
+from . import rows, values
+from .attention import grouped, ungrouped
+from .body import FLOAT, UINT8, Array, Value
+from .emitter import Call, Scope
+from .integers import digits, zero_points
+
+Made = Sequence[Value] | None
+
+
+def fits(c: Call) -> bool:
+    """Whether a spiked product has such a form: weights on a grid, one segment, so one threshold, and nobody outside
+    who wants the membranes."""
+    of = c.operand(0)
+    assert isinstance(of, Spikes)
+    return not isinstance(c.of(), FloatWeight) and of.starts == (0,) and not shown(c)
+
+
+def shown(c: Call) -> bool:
+    """Whether a membrane, or what is left of it after centring, is an output of the program."""
+    outputs = {v.name for v in c.program.outputs.values()}
+    after = {op.result.name for op in c.emitter.users[c.op.result.name] if op.name == "spike.center"}
+    return bool(outputs & {c.op.result.name, *after})
+
+
+def scaled(c: Call) -> bool:
+    """Whether the membrane that is read has such a form."""
+    return c.op.operands[0].name in c.emitter.scaled
+
+
+def linear(c: Call) -> Made:
+    """spike.linear: membranes in units of the weights, summed over planes."""
+    if not fits(c):
+        return None
+    c.emitter.scaled.add(c.op.result.name)
+    x, zeros = planes_of(c)
+    return [rows.product(c, x, zeros)]
+
+
+def planes_of(c: Call) -> tuple[Value, list[int]]:
+    """Operand 0 as bytes, planes below each other, with the zero point of each; made once for all who read it."""
+    e, counts = c.emitter, c.op.operands[0]
+    of = counts.type
+    assert isinstance(of, Spikes)
+    low, high = values.span(of)
+
+    def build(s: Scope) -> Value:
+        return s.b.join([x for x, _ in digits(s.b, s.bring(e.values[counts.name], "counts"), low, high)], -2)
+
+    zeros = zero_points(low, high)
+    made = e.shared(("planes", counts.name), "SpikePlanes", build, UINT8, values.stacked(of, len(zeros)))
+    return c.bring(made, "planes"), zeros
+
+
+def center(c: Call) -> Made:
+    """spike.center of such a membrane: less z·ΣW of each row."""
+    if not scaled(c):
+        return None
+    c.emitter.scaled.add(c.op.result.name)
+
+    def make() -> Array:
+        codes, scales = rows.bytes_of(c)
+        return np.asarray(codes.sum(1, dtype=np.float32) * scales)
+
+    sums = c.form(0, "byte_sums", FLOAT, (c.of().shape[0],), make)
+    return [c.b("Sub", c.x(0, "membrane"), c.b("Mul", c.b.cast(c.x(1, "zero"), FLOAT), sums))]
+
+
+def read_out(c: Call) -> Made:
+    """spike.read_out of such a membrane: times the threshold."""
+    if not scaled(c):
+        return None
+    y = c.b("Mul", c.x(0, "membrane"), c.x(1, "scale"))
+    return [c.b("Add", y, c.floats(1, "bias")) if len(c.op.weights) == 2 else y]
+
+
+def matmul(c: Call) -> Made:
+    """spike.matmul of integers held as floats."""
+    if shown(c):
+        return None
+    b, of = c.b, c.operand(1)
+    heads, shared = (int(c.operand(i).shape[1]) for i in (0, 1))
+    assert isinstance(of, Spikes)
+    spikes = c.x(1, "counts")
+    if c.attr("transpose"):
+        spikes = b("Transpose", spikes, perm=[0, 1, 3, 2])
+    y = ungrouped(b, b("MatMul", grouped(b, c.x(0, "integers"), heads, shared), spikes), heads, shared)
+    c.emitter.scaled.add(c.op.result.name)
+    return [y]
+
+
+def read_matmul(c: Call) -> Made:
+    """spike.read_matmul of such a membrane."""
+    if not scaled(c):
+        return None
+    y: Value = c.x(0, "membrane")
+    for i in range(1, len(c.op.operands)):
+        y = c.b("Mul", y, c.x(i, ("rows", "columns")[i - 1]))
+    return [y]
