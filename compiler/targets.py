@@ -25,7 +25,8 @@ class Target:
 
 
 def targets(texts: Sequence[str], **common: str) -> list[Target]:
-    """The backends of some texts, each checked with its options. `common` options go to those that have them.
+    """The backends of some texts, each checked with its options. `common` options go to those that have them, one with
+    a backend's name before it (`onnx_steps`) to that backend alone.
 
     Raises NotFound for an unknown backend, PassError for text that cannot be read, IRError for a wrong option, and
     InputError for a backend given twice or a common option that none of them has.
@@ -37,10 +38,13 @@ def targets(texts: Sequence[str], **common: str) -> list[Target]:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"backend {name} is given twice")
-    for option, value in common.items():
-        if not any(option in _known(target) for target in found):
-            raise InputError(f"--{option} {value}: no such option has backend {' or '.join(names) or '(none)'}")
-        found = [replace(t, options={option: value, **t.options}) if option in _known(t) else t for t in found]
+    for flag, value in common.items():
+        own, _, option = flag.rpartition("_")
+        those = [t.name for t in found if option in _known(t) and own in ("", t.name)]
+        if not those:
+            given = f"--{flag.replace('_', '-')} {value}"
+            raise InputError(f"{given}: no such option has backend {' or '.join(names) or '(none)'}")
+        found = [replace(t, options={option: value, **t.options}) if t.name in those else t for t in found]
     for target in found:
         if isinstance(target.backend, Configurable):
             target.backend.check(target.options)

@@ -16,6 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="emit for this backend, with options as in 'c{kernels=add}' (see `backends`; default simulator)",
     )
     parser.add_argument("--kernels", help="short for the option kernels of backends that have it (see `backends`)")
+    parser.add_argument("--onnx-steps", help="short for the option steps of backend onnx: folded or unrolled")
     parser.add_argument("--calibration", type=Path, help="text file; default: text the model writes from the seed")
     parser.add_argument("--seed", type=int, default=0, help="seed of calibration text (default 0)")
     parser.add_argument("--revision", help="revision of a hub id")
@@ -29,7 +30,7 @@ def fields(args: argparse.Namespace) -> dict[str, Any]:
     from ..targets import targets
 
     texts = args.backend or ["simulator"]
-    common = {"kernels": args.kernels} if args.kernels is not None else {}
+    common = {name: getattr(args, name) for name in ("kernels", "onnx_steps") if getattr(args, name) is not None}
     names = ("model", "out", "calibration", "seed", "revision", "rope_length", "trust_remote_code", "force")
     return {
         **{name: getattr(args, name) for name in names},
