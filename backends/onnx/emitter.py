@@ -8,10 +8,10 @@ from typing import Any
 
 import onnx_ir as onnx
 
-from ...ir import NOWHERE, OPS, Op, Program, Store, Weight, WeightType, print_op
+from ...ir import NOWHERE, OPS, Op, Program, Spikes, Store, Weight, WeightType, print_op
 from ...ir.types import Dim, Type
 from . import values
-from .body import FLOAT, Array, Body, Value
+from .body import FLOAT, UINT8, Array, Body, Value
 from .options import Options
 
 DOMAIN = "ai.sdllm"
@@ -50,12 +50,6 @@ class Call(Scope):
     """One op for its printer."""
 
     op: Op = field(kw_only=True)
-    extras: list[tuple[Hashable, Value, Value]] = field(default_factory=list)
-
-    def extra(self, key: Hashable, value: Value, kind: onnx.DataType, axes: tuple[Dim, ...]) -> None:
-        """Another output of the op's function, which `Emitter.shared` then finds under that key."""
-        made = values.value(f"%{self.op.result.name}.{len(self.extras)}", kind, axes)
-        self.extras.append((key, value, made))
 
     @property
     def program(self) -> Program:
@@ -123,6 +117,7 @@ class Emitter:
         self.inputs: list[Value] = []
         self.presents: list[Value] = []
         self.scaled: set[str] = set()
+        self.bytes: set[str] = set()
         self.functions: dict[bytes, onnx.Function] = {}
         self.initializers: dict[str, Value] = {}
         self.map: list[dict[str, Any]] = []
@@ -134,9 +129,13 @@ class Emitter:
         self._pasts: dict[str, Value] = {}
 
     def held(self, name: str, of: Type) -> tuple[onnx.DataType, tuple[Dim, ...]]:
-        """dtype and axes of a value; membranes in `scaled` are sums over planes, in units of the weights."""
+        """dtype and axes of a value; membranes in `scaled` are sums over planes, in units of the weights, counts in
+        `bytes` are as products take them."""
         if name in self.scaled:
             return FLOAT, of.shape
+        if name in self.bytes:
+            assert isinstance(of, Spikes)
+            return UINT8, values.stacked(of)
         return values.dtype(of, fast=self.options.fast), values.axes(of)
 
     def past(self, state: str) -> Value:
@@ -183,9 +182,7 @@ class Emitter:
             told |= {"sdllm.module": op.loc.module, "sdllm.source": ", ".join(op.loc.sources)}
         if form.function:
             name = f"{op.loc.module or 'of no module'}/{form.function}_{op.result.name}"
-            inner, outer = [e[1] for e in call.extras], [e[2] for e in call.extras]
-            became = self._call(form.function, call, [*made, *inner], [*results, *outer], name, told)
-            self._cache |= {key: value for key, _, value in call.extras}
+            became = self._call(form.function, call, made, results, name, told)
         else:
             self._place(op, made, results, before, told)
             became = " + ".join(node.op_type for node in self.main.nodes[before:])

@@ -10,10 +10,10 @@ import onnx_ir as onnx
 
 from ...ir import Code, Ints, Spikes
 from ...ir.ops.spikes import grid_tops
-from . import values
-from .body import FLOAT, INT32, UINT8, Array, Body, Value
+from . import fast, values
+from .body import FLOAT, INT32, Array, Body, Value
 from .emitter import Call
-from .integers import zero_points
+from .integers import digits, zero_points
 
 TINY = 1e-30
 CELLS = 1 << 16
@@ -161,9 +161,8 @@ def fast_counts(c: Call, u: Value, v: Value, code: Code, top: int) -> Value:
     if c.attr("overflow") != "widen":
         at = b("Clip", at, b.f32(0.0), b.f32(len(found) - 1))
     at = b.cast(at, INT32)
-    if len(of.segments) == 1 and len(of.shape) != 4:
-        planes = [b("Gather", table(c, t), at) for t in as_bytes(found, *values.span(of))]
-        c.extra(("planes", c.op.result.name), b.join(planes, -2), UINT8, values.stacked(of, len(planes)))
+    if c.op.result.name in c.emitter.bytes:
+        return b.join([b("Gather", table(c, t), at) for t in as_bytes(found, *values.span(of))], -2)
     return b("Gather", table(c, found.astype(np.float32)), at)
 
 
@@ -181,6 +180,8 @@ def encode(c: Call) -> Sequence[Value]:
     """Counts, scale and, on unsigned grids, zero point, segment by segment."""
     b, x, of = c.b, c.x(), c.result(0)
     assert isinstance(of, Spikes)
+    if c.emitter.options.fast and fast.takes_bytes(c):
+        c.emitter.bytes.add(c.op.result.name)
     tops = grid_tops(c.op.attrs, of.segments)
     whole = len(of.segments) == 1
     made = [
@@ -192,7 +193,11 @@ def encode(c: Call) -> Sequence[Value]:
 
 
 def as_held(c: Call, n: Value) -> Value:
-    """Whole floats in the dtype of the first result."""
+    """Whole floats as the first result is held."""
+    if c.op.result.name in c.emitter.bytes:
+        of = c.result(0)
+        assert isinstance(of, Spikes)
+        return n if c.attr("price") else c.b.join([x for x, _ in digits(c.b, n, *values.span(of))], -2)
     kind = values.dtype(c.result(0), fast=c.emitter.options.fast)
     return n if kind == FLOAT else c.b.cast(n, kind)
 

@@ -10,29 +10,37 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...ir import FloatWeight, Spikes
+from ...ir import FloatWeight, Op, Spikes
 from . import rows, values
 from .attention import grouped, ungrouped
 from .body import FLOAT, UINT8, Array, Value
-from .emitter import Call, Scope
+from .emitter import Call, Emitter, Scope
 from .integers import digits, zero_points
 
 Made = Sequence[Value] | None
 
 
-def fits(c: Call) -> bool:
+def takes_bytes(c: Call) -> bool:
+    """Whether all who read an encoder's counts are products of that form."""
+    e, n = c.emitter, c.op.result
+    if any(v == n for v in c.program.outputs.values()):
+        return False
+    return all(op.name == "spike.linear" and fits(e, op) for op in e.users[n.name])
+
+
+def fits(e: Emitter, op: Op) -> bool:
     """Whether a spiked product has such a form: weights on a grid, one segment, so one threshold, and nobody outside
     who wants the membranes."""
-    of = c.operand(0)
+    of = op.operands[0].type
     assert isinstance(of, Spikes)
-    return not isinstance(c.of(), FloatWeight) and of.starts == (0,) and not shown(c)
+    return not isinstance(e.program.weights[op.weights[0]].type, FloatWeight) and of.starts == (0,) and not shown(e, op)
 
 
-def shown(c: Call) -> bool:
+def shown(e: Emitter, op: Op) -> bool:
     """Whether a membrane, or what is left of it after centring, is an output of the program."""
-    outputs = {v.name for v in c.program.outputs.values()}
-    after = {op.result.name for op in c.emitter.users[c.op.result.name] if op.name == "spike.center"}
-    return bool(outputs & {c.op.result.name, *after})
+    outputs = {v.name for v in e.program.outputs.values()}
+    after = {user.result.name for user in e.users[op.result.name] if user.name == "spike.center"}
+    return bool(outputs & {op.result.name, *after})
 
 
 def scaled(c: Call) -> bool:
@@ -42,7 +50,7 @@ def scaled(c: Call) -> bool:
 
 def linear(c: Call) -> Made:
     """spike.linear: membranes in units of the weights, summed over planes."""
-    if not fits(c):
+    if not fits(c.emitter, c.op):
         return None
     c.emitter.scaled.add(c.op.result.name)
     x, zeros = planes_of(c)
@@ -50,18 +58,21 @@ def linear(c: Call) -> Made:
 
 
 def planes_of(c: Call) -> tuple[Value, list[int]]:
-    """Operand 0 as bytes, planes below each other, with the zero point of each; made once for all who read it."""
+    """Operand 0 as bytes, planes below each other, with the zero point of each; made once for all who read
+    it, if its encoder has not."""
     e, counts = c.emitter, c.op.operands[0]
     of = counts.type
     assert isinstance(of, Spikes)
     low, high = values.span(of)
 
+    zeros = zero_points(low, high)
+    if counts.name in e.bytes:
+        return c.x(0, "counts"), zeros
+
     def build(s: Scope) -> Value:
         return s.b.join([x for x, _ in digits(s.b, s.bring(e.values[counts.name], "counts"), low, high)], -2)
 
-    zeros = zero_points(low, high)
-    made = e.shared(("planes", counts.name), "SpikePlanes", build, UINT8, values.stacked(of, len(zeros)))
-    return c.bring(made, "planes"), zeros
+    return c.bring(e.shared(("planes", counts.name), "SpikePlanes", build, UINT8, values.stacked(of)), "counts"), zeros
 
 
 def center(c: Call) -> Made:
@@ -88,7 +99,7 @@ def read_out(c: Call) -> Made:
 
 def matmul(c: Call) -> Made:
     """spike.matmul of integers held as floats."""
-    if shown(c):
+    if shown(c.emitter, c.op):
         return None
     b, of = c.b, c.operand(1)
     heads, shared = (int(c.operand(i).shape[1]) for i in (0, 1))

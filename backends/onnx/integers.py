@@ -41,6 +41,13 @@ def zero_points(low: int, high: int) -> list[int]:
     return [128] * count
 
 
+def from_bytes(x: Array, low: int, high: int) -> Array:
+    """Integers of bytes [..., planes·n, in] that stand below each other, int32 [..., n, in]."""
+    zeros = zero_points(low, high)
+    parts = np.split(x.astype(np.int32), len(zeros), axis=-2)
+    return np.asarray(sum((part - zero) * 256**k for k, (part, zero) in enumerate(zip(parts, zeros, strict=True))))
+
+
 def weight_digits(w: Array, count: int) -> Array:
     """Digits of base 128 of an integer array as int8, one after the other along the last axis, least significant
     first."""

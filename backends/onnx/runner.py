@@ -21,6 +21,7 @@ from ..counting import DRIVEN, blank_counts, count_op, total
 from ..interface import Floats, Ids, Stats
 from . import values
 from .body import BOOL, FLOAT, INT64
+from .integers import from_bytes
 
 Array = NDArray[Any]
 
@@ -204,7 +205,10 @@ def _operands(op: Op, arrays: Mapping[str, Array], dims: Mapping[str, int]) -> t
     for v in op.operands:
         shape = [size(d, dims) for d in values.axes(v.type)]
         if v.name in arrays:
-            made.append(arrays[v.name].astype(np.int32 if isinstance(v.type, Spikes) else np.int8))
+            found = arrays[v.name]
+            if isinstance(v.type, Spikes) and found.dtype == np.uint8:
+                found = from_bytes(found, *values.span(v.type))
+            made.append(found.astype(np.int32 if isinstance(v.type, Spikes) else np.int8))
         else:
             made.append(np.broadcast_to(np.int8(0), shape))
     return tuple(made)

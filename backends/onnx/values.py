@@ -9,6 +9,7 @@ import onnx_ir as onnx
 from ...ir import Current, Ints, Membrane, Spikes, State, Tensor, Train, Value
 from ...ir.types import Dim, Type
 from .body import BOOL, FLOAT, INT8, INT16, INT32, INT64, UINT8
+from .integers import zero_points
 
 # Names of axes, inputs and outputs as optimum and transformers.js have them.
 DIMS = {
@@ -63,8 +64,9 @@ def axes(of: Type) -> tuple[Dim, ...]:
     return (of.steps, *of.shape) if isinstance(of, Train | Current) else of.shape
 
 
-def stacked(of: Spikes, planes: int) -> tuple[Dim, ...]:
-    """The axes of counts as bytes, the planes below each other."""
+def stacked(of: Spikes) -> tuple[Dim, ...]:
+    """The axes of counts as bytes, planes below each other."""
+    planes = len(zero_points(*span(of)))
     if planes == 1:
         return of.shape
     return (*of.shape[:-2], f"{planes}*{DIMS.get(str(of.shape[-2]), of.shape[-2])}", of.shape[-1])
