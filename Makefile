@@ -38,7 +38,7 @@ slow: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sdllm.ir.docs > docs/ops.md
 	$(BIN)/python -m sdllm.compiler.frontend.coverage --write docs/coverage.md
-	$(BIN)/python -m sdllm.backends.conformance --write docs/backends.md
+	$(BIN)/python -P -m sdllm.backends.conformance --write docs/backends.md
 
 clean:
 	rm -rf build .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

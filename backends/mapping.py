@@ -18,14 +18,14 @@ KEYS = ("op", "ir", "became", "module", "loc")
 
 def reading(program: Program) -> list[dict[str, str]]:
     """An entry for each op, in order, of which nothing is said yet: result name, line of the program, module path and
-    the first source line."""
+    source lines."""
     return [
         {
             "op": op.result.name,
             "ir": print_op(replace(op, loc=NOWHERE)),
             "became": "",
             "module": op.loc.module,
-            "loc": op.loc.sources[0] if op.loc.sources else "",
+            "loc": ", ".join(op.loc.sources),
         }
         for op in program.ops
     ]
@@ -50,4 +50,4 @@ def read_map(out: Path) -> list[dict[str, Any]]:
         raise IRError(f"{path}: is no JSON ({error})") from error
     if not isinstance(found, list) or not all(isinstance(e, dict) and set(KEYS) <= e.keys() for e in found):
         raise IRError(f"{path}: is no list of entries with {', '.join(KEYS)}")
-    return found
+    return [{**e, "loc": e["loc"] if isinstance(e["loc"], str) else ", ".join(e["loc"])} for e in found]

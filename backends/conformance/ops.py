@@ -25,6 +25,7 @@ from .parts import (
     UNSIGNED,
     Part,
     attended,
+    both,
     coinciding,
     encoder,
     fired,
@@ -140,6 +141,7 @@ PARTS: Mapping[str, Sequence[Part]] = {
     "lif.linear": [timed, meant("lif.linear", firing(), weights=[FixedWeight(10, (5, 6)), FixedWeight(10, (5,))])],
     "lif.coincide": [coinciding(causal) for causal in (True, False)],
     "lif.gather": [gather],
+    "lif.both": [both],
     "lif.reshape": [
         meant("lif.reshape", firing(), shape=("B", "S", 2, 3), axes=axes) for axes in ((), (0, 2, 1, 3))
     ],

@@ -174,6 +174,10 @@ def timed(p: Probe) -> None:
     p.exact(p.do("lif.mean", p.do("lif.fire", m, beta=200, threshold=1500)))
 
 
+def both(p: Probe) -> None:
+    p.exact(p.do("lif.mean", p.do("lif.both", fired(p), fired(p))))
+
+
 def coincide(p: Probe, causal: bool = True) -> Value:
     return p.do("lif.coincide", fired(p, 4, 4), p.kept(fired(p, 2, 4)), p.given("mask"), causal=causal)
 

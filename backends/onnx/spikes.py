@@ -44,6 +44,13 @@ def cells_of(c: Call) -> tuple[Plane, ...]:
     return planes(of.starts, c.of())
 
 
+def cuts(c: Call) -> str:
+    """Where segments of operand 0 begin, for names: a weight that meets other segments elsewhere is laid out anew."""
+    of = c.operand(0)
+    assert isinstance(of, Spikes | Membrane)
+    return "".join(f".{start}" for start in of.starts[1:])
+
+
 def whole_numbers(c: Call) -> Array:
     """What spikes add: int32 [out, in]."""
     of = c.of()
@@ -123,10 +130,10 @@ def linear(c: Call) -> Sequence[Value]:
     """Weight columns added up by counts, or, unrolled, by the spikes of each step."""
     of, cells, n = spiked(c), cells_of(c), c.x(0, "counts")
     if not c.emitter.options.unrolled:
-        return [sums(c.b, n, *values.span(of), matrix(c, cells))]
+        return [sums(c.b, n, *values.span(of), matrix(c, cells, cuts(c)))]
     made = []
     for k, s in enumerate(of.segments):
-        w = matrix(c, tuple(p for p in cells if p.segment == k), f".{k}" * (len(of.segments) > 1))
+        w = matrix(c, tuple(p for p in cells if p.segment == k), f".{k}{cuts(c)}" * (len(of.segments) > 1))
         steps = sums(c.b, c.bring(train.of(c, 0, k), "spikes"), *train.span(s.code), w)
         made.append(train.integrate(c.b, steps, s.code))
     return [c.b.join(made, -2)]
@@ -141,7 +148,7 @@ def plane_sums(c: Call, cells: Sequence[Plane]) -> Value:
         values_ = store.floats(w) if kind == FLOAT else whole_numbers(c)
         return np.stack([values_[:, p.start : p.stop].sum(1) for p in cells]).astype(kind.numpy())
 
-    return c.form(0, f"sums.{len(cells)}", kind, (len(cells), of.shape[0]), make)
+    return c.form(0, f"sums.{len(cells)}{cuts(c)}", kind, (len(cells), of.shape[0]), make)
 
 
 def of_segments(b: Body, x: Value, cells: Sequence[Plane], tokens: int = 1) -> Value:
@@ -180,10 +187,8 @@ def read_out(c: Call) -> Sequence[Value]:
     y = b.cast(c.x(0, "membrane"), FLOAT)
 
     def per_plane(part: str) -> Value:
-        shape = (len(cells), of.shape[0])
-        return c.form(
-            0, f"{part}.{len(cells)}", FLOAT, shape, lambda: store.get(w)[part].astype(np.float32).T[groups].copy()
-        )
+        name, shape = f"{part}.{len(cells)}{cuts(c)}", (len(cells), of.shape[0])
+        return c.form(0, name, FLOAT, shape, lambda: store.get(w)[part].astype(np.float32).T[groups].copy())
 
     if not isinstance(of, FloatWeight):
         y = b("Mul", y, per_plane("scales"))

@@ -7,7 +7,7 @@ import re
 import nir
 import numpy as np
 from sdllm.backends.mapping import LEFT_OUT
-from sdllm.ir import Op, Program, Store, Ternary
+from sdllm.ir import Code, Op, Program, Store, Ternary
 
 from . import graphs
 
