@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sdllm.backends.c import CBackend
 from sdllm.backends.interface import Backend
+from sdllm.backends.onnx import ONNXBackend
 from sdllm.backends.reference import ReferenceBackend
 from sdllm.backends.simulator import SimulatorBackend
 from sdllm.compiler.recipes import parse_pipeline, recipe
@@ -49,7 +50,7 @@ def compiled(pipeline: str) -> tuple[Program, Store]:
     return run_pipeline(program, parse_pipeline(PROGRAMS[pipeline]), Context(store, ids)), store
 
 
-@pytest.mark.parametrize("backend", [SimulatorBackend(), CBackend()], ids=lambda b: b.name)
+@pytest.mark.parametrize("backend", [SimulatorBackend(), CBackend(), ONNXBackend()], ids=lambda b: b.name)
 @pytest.mark.parametrize("pipeline", PROGRAMS)
 def test_same_as_the_reference(pipeline: str, backend: Backend, tmp_path: Path) -> None:
     program, store = compiled(pipeline)
