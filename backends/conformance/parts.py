@@ -38,6 +38,7 @@ WEIGHTS: dict[str, WeightType] = {
     "per channel": GridWeight(8, WIDTH, False, (OUT, WIDTH)),
     "grouped": GridWeight(4, 8, False, (OUT, WIDTH)),
     "with minima": GridWeight(4, 8, True, (OUT, WIDTH)),
+    "spikes themselves": GridWeight(3, 8, True, (OUT, WIDTH), (Segment(0, 8, GIF(4, 2)), Segment(8, WIDTH, GIF(4, 1)))),
     "rows on one scale": RowWeight(4, 8, (OUT, WIDTH)),
 }
 
