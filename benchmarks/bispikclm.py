@@ -1,6 +1,8 @@
-"""BiSpikCLM at one size: an ordinary decoder, students of it in spikes, and SpAD with each term left out.
+"""BiSpikCLM at one size: a teacher, an ordinary decoder and spiking students at equal tokens, and SpAD term by term.
 
-    python benchmarks/bispikclm.py -o FOLDER --train TEXT… --test TEXT [--tokens N] [--hidden D] [--only PATTERN…]
+    python benchmarks/bispikclm.py -o FOLDER --train TEXT… --test TEXT [--teacher MODEL] [--tokens N] [--only PATTERN…]
+
+Without --teacher that is an ordinary decoder of the same size, trained on --teacher-tokens.
 
 Every row is trained by `sdllm-compile distill`, compiled by recipe bispikclm (the teacher by dense), and measured as
 that program by the reference interpreter on windows of --test. Prints Markdown, with a sample of each row's text. What
@@ -13,7 +15,8 @@ import argparse
 import json
 import math
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +35,13 @@ from sdllm.compiler.spikes import firing
 from sdllm.compiler.ui import Quiet, reporter
 
 ADD, MAC = 0.9, 4.6  # pJ, fp32, 45 nm (Horowitz): the rule's own constants
-TEACHER = "ordinary decoder"
+TEACHER = "teacher"
 
 
 def rows() -> dict[str, dict[str, Any]]:
     """What differs from the command's defaults, by name of the row."""
     found: dict[str, dict[str, Any]] = {
-        TEACHER: {"spikes": False, "terms": {"hta": 0.3}},
+        "ordinary decoder": {"spikes": False, "terms": {"hta": 0.3}},
         "T=2, SpAD": {},
         "T=4, SpAD": {"steps": 4},
         "T=2, text alone (HTA)": {"terms": {"hta": 0.3}},
@@ -62,6 +65,7 @@ class Measured:
     chance: float
     rate: float
     per_weight: float
+    tokens: int
     seconds: float
     speed: int
     memory: float
@@ -92,32 +96,57 @@ def measure(out: Artifact, facts: dict[str, Any], text: Path, length: int, limit
         float(np.bincount(scored[:, 1:].ravel()).max() / total),
         spikes.firing_rate,
         spikes.additions_per_weight,
-        facts["seconds"],
-        facts["tokens_per_second"],
-        facts["peak_rss_mb"],
-        facts["parameters"],
+        facts.get("tokens", 0),
+        facts.get("seconds", 0.0),
+        facts.get("tokens_per_second", 0),
+        facts.get("peak_rss_mb", 0.0),
+        facts.get("parameters", 0),
         tokenizer.decode(list(written)),
     )
 
 
-def row(name: str, options: dict[str, Any], base: Settings, args: argparse.Namespace, ui: Quiet) -> Measured:
+def row(name: str, settings: Settings, args: argparse.Namespace, ui: Quiet) -> Measured:
     """Train, compile and measure, what is not there yet."""
     folder = args.out / re.sub(r"\W+", "-", name.lower()).strip("-")
-    kept = folder / "measured.json"
+    kept, student = folder / "measured.json", folder / "student"
     if kept.exists():
         return Measured(**json.loads(kept.read_text(encoding="utf-8")))
-    settings = replace(base, **options)
-    student = folder / "student"
     if not student.exists():
-        teacher = None if name == TEACHER else str(args.out / "ordinary-decoder" / "student")
-        own = replace(settings, teacher=teacher, vocabulary=0 if teacher else args.vocabulary)
-        distill(own, student, ui)
-    recipe = "bispikclm" if settings.spikes else "dense"
-    compile_model(Request(str(student), folder / "out", recipe=recipe, measure=False, force=True), ui)
-    facts = json.loads((student / TRAINING).read_text(encoding="utf-8"))
-    found = measure(open_artifact(folder / "out"), facts, args.test, args.length, args.windows, args.prompt)
-    kept.write_text(json.dumps(vars(found)), encoding="utf-8")
+        distill(settings, student, ui)
+    return _measured(str(student), kept, "bispikclm" if settings.spikes else "dense", args, ui)
+
+
+def _measured(model: str, kept: Path, recipe: str, args: argparse.Namespace, ui: Quiet) -> Measured:
+    out = kept.with_name("out")
+    compile_model(Request(model, out, recipe=recipe, measure=False, force=True), ui)
+    told = Path(model) / TRAINING
+    facts = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
+    found = measure(open_artifact(out), facts, args.test, args.length, args.windows, args.prompt)
+    kept.write_text(json.dumps(asdict(found)), encoding="utf-8")
     return found
+
+
+def teacher_row(base: Settings, args: argparse.Namespace, ui: Quiet) -> tuple[str, Measured]:
+    """The teacher's path and measures: the given one, or an ordinary decoder on more tokens than its students have."""
+    if args.teacher is not None:
+        kept = args.out / TEACHER / "measured.json"
+        if kept.exists():
+            return args.teacher, Measured(**json.loads(kept.read_text(encoding="utf-8")))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        return args.teacher, _measured(args.teacher, kept, "dense", args, ui)
+    own = replace(
+        base,
+        spikes=False,
+        terms={"hta": 0.3},
+        tokens=count("--teacher-tokens", args.teacher_tokens),
+        vocabulary=args.vocabulary,
+    )
+    return str(args.out / TEACHER / "student"), row(TEACHER, own, args, ui)
+
+
+def line(parts: Iterable[str]) -> str:
+    """One of a Markdown table."""
+    return "| " + " | ".join(parts) + " |"
 
 
 def cells(name: str, m: Measured, teacher: Measured) -> list[str]:
@@ -132,16 +161,17 @@ def cells(name: str, m: Measured, teacher: Measured) -> list[str]:
         f"{m.rate:.3f}" if spiking else "",
         f"{m.per_weight:.3f}" if spiking else "",
         f"{m.per_weight * ADD / MAC:.1%}" if spiking else "100%",
-        f"{m.speed:,}",
-        f"{m.seconds:.0f}",
-        f"{m.memory:.0f}",
+        f"{m.parameters:,}" if m.parameters else "",
+        f"{m.tokens:,}" if m.tokens else "",
+        f"{m.speed:,}" if m.speed else "",
+        f"{m.memory:.0f}" if m.memory else "",
     ]
 
 
-HEAD = (
-    "| row | bits per byte | accuracy | (acc − chance) ÷ teacher's | firing rate | T·R | energy, T·R·0.9/4.6 "
-    "| tokens/s | s | MB |\n|---|---|---|---|---|---|---|---|---|---|"
-)
+COLUMNS = (
+    "row", "bits per byte", "accuracy", "(acc − chance) ÷ teacher's", "firing rate", "T·R", "energy, T·R·0.9/4.6",
+    "parameters", "tokens", "tokens/s", "MB",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -149,7 +179,9 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--train", type=Path, nargs="+", required=True)
     parser.add_argument("--test", type=Path, required=True)
-    parser.add_argument("--tokens", default="1M")
+    parser.add_argument("--teacher", help="another teacher: folder, .gguf file or hub id")
+    parser.add_argument("--teacher-tokens", default="4M")
+    parser.add_argument("--tokens", default="500k")
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--heads", type=int, default=4)
@@ -170,16 +202,16 @@ def main() -> None:
         **{name: getattr(args, name) for name in ("layers", "hidden", "heads", "length", "batch")},
     )
     ui = reporter()
-    teacher = row(TEACHER, rows()[TEACHER], base, args, ui)
-    samples = []
-    print(HEAD, flush=True)
+    path, teacher = teacher_row(base, args, ui)
+    samples = [(TEACHER, teacher.sample)]
+    print(line(COLUMNS), line("---" for _ in COLUMNS), line(cells(TEACHER, teacher, teacher)), sep="\n", flush=True)
     for name, options in rows().items():
-        if name == TEACHER or not args.only or any(re.search(word, name) for word in args.only):
-            found = row(name, options, base, args, ui)
+        if not args.only or any(re.search(word, name) for word in args.only):
+            found = row(name, replace(base, teacher=path, **options), args, ui)
             samples.append((name, found.sample))
-            print("| " + " | ".join(cells(name, found, teacher)) + " |", flush=True)
+            print(line(cells(name, found, teacher)), flush=True)
     ui.close()
-    print(f"\n{teacher.parameters:,} parameters, chance {teacher.chance:.1%}\n")
+    print(f"\nchance, always the most frequent token: {teacher.chance:.1%}\n")
     for name, sample in samples:
         print(f"* {name}: `{args.prompt}{sample}`".replace("\n", "⏎"))
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from sdllm.compiler.cli import main
 
+from .conftest import TEXT
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -32,10 +34,13 @@ WITH_COMMANDS = [p for p in PAGES if commands(p) and p.name != "write-a-backend.
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda p: p.name)
 def test_commands_run(page: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
     for command in commands(page):
         words = [str(tiny) if word == "path/to/model" else word for word in command]
         if "-o" in words and (tmp_path / words[words.index("-o") + 1]).exists():
             words.append("--force")  # a page may show several ways to make the same folder
+        if words[0] == "distill":
+            words += ["--length", "16", "--hidden", "16", "--tokens", "500"]  # not the hour it would take
         assert main(words) == 0, " ".join(command)
 
 

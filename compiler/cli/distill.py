@@ -55,7 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--length", type=int, default=128, help="tokens of a sequence, the context (default 128)")
     run_.add_argument("--batch", type=int, default=16, help="sequences of an update, over all processes (default 16)")
     run_.add_argument(
-        "--lr", type=float, default=0.0, help="highest learning rate (default 0.01; 0.002 without spikes)"
+        "--lr", type=float, default=0.0, help="highest learning rate (default 0.02; 0.005 without spikes)"
     )
     run_.add_argument("--warmup", type=float, default=0.1, help="share of the run in which it rises (default 0.1)")
     run_.add_argument("--clip", type=float, default=0.7, help="largest norm of the gradient (default 0.7)")

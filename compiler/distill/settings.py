@@ -89,7 +89,7 @@ class Settings:
     @property
     def rate(self) -> float:
         """The highest learning rate: `lr`, or what was found best for small students and ordinary decoders."""
-        return self.lr or (1e-2 if self.spikes else 2e-3)
+        return self.lr or (2e-2 if self.spikes else 5e-3)
 
     @property
     def inner(self) -> int:
