@@ -58,7 +58,7 @@ def rows() -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One row: bits per byte and accuracy on the test windows, spikes, and how training went."""
+    """One row: bits per byte and accuracy on the test windows, spikes, size, and text it was trained on."""
 
     bits: float
     accuracy: float
@@ -66,9 +66,6 @@ class Measured:
     rate: float
     per_weight: float
     tokens: int
-    seconds: float
-    speed: int
-    memory: float
     parameters: int
     sample: str
 
@@ -97,12 +94,14 @@ def measure(out: Artifact, facts: dict[str, Any], text: Path, length: int, limit
         spikes.firing_rate,
         spikes.additions_per_weight,
         facts.get("tokens", 0),
-        facts.get("seconds", 0.0),
-        facts.get("tokens_per_second", 0),
-        facts.get("peak_rss_mb", 0.0),
         facts.get("parameters", 0),
         tokenizer.decode(list(written)),
     )
+
+
+def read(kept: Path) -> Measured:
+    """What was measured before."""
+    return Measured(**json.loads(kept.read_text(encoding="utf-8")))
 
 
 def row(name: str, settings: Settings, args: argparse.Namespace, ui: Quiet) -> Measured:
@@ -110,7 +109,7 @@ def row(name: str, settings: Settings, args: argparse.Namespace, ui: Quiet) -> M
     folder = args.out / re.sub(r"\W+", "-", name.lower()).strip("-")
     kept, student = folder / "measured.json", folder / "student"
     if kept.exists():
-        return Measured(**json.loads(kept.read_text(encoding="utf-8")))
+        return read(kept)
     if not student.exists():
         distill(settings, student, ui)
     return _measured(str(student), kept, "bispikclm" if settings.spikes else "dense", args, ui)
@@ -131,7 +130,7 @@ def teacher_row(base: Settings, args: argparse.Namespace, ui: Quiet) -> tuple[st
     if args.teacher is not None:
         kept = args.out / TEACHER / "measured.json"
         if kept.exists():
-            return args.teacher, Measured(**json.loads(kept.read_text(encoding="utf-8")))
+            return args.teacher, read(kept)
         kept.parent.mkdir(parents=True, exist_ok=True)
         return args.teacher, _measured(args.teacher, kept, "dense", args, ui)
     own = replace(
@@ -163,14 +162,12 @@ def cells(name: str, m: Measured, teacher: Measured) -> list[str]:
         f"{m.per_weight * ADD / MAC:.1%}" if spiking else "100%",
         f"{m.parameters:,}" if m.parameters else "",
         f"{m.tokens:,}" if m.tokens else "",
-        f"{m.speed:,}" if m.speed else "",
-        f"{m.memory:.0f}" if m.memory else "",
     ]
 
 
 COLUMNS = (
     "row", "bits per byte", "accuracy", "(acc − chance) ÷ teacher's", "firing rate", "T·R", "energy, T·R·0.9/4.6",
-    "parameters", "tokens", "tokens/s", "MB",
+    "parameters", "tokens",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 
 from ..artifact import building, check_free, write_json
 from ..errors import InputError
@@ -55,7 +55,7 @@ def distill(settings: Settings, out: Path, ui: Quiet, *, every: float = 120.0, f
     """
     settings.check()
     check_free(out, force=force, ours=is_student, what="student")
-    accelerator = Accelerator()
+    accelerator = _accelerator(settings)
     set_seed(settings.seed)
     with ui.stage("read"):
         source = None if settings.teacher is None else open_source(settings.teacher)
@@ -85,6 +85,13 @@ def distill(settings: Settings, out: Path, ui: Quiet, *, every: float = 120.0, f
         _write(partial, student, tokenizer, run, facts)
     shutil.rmtree(folder, ignore_errors=True)
     return Done(out, facts)
+
+
+def _accelerator(settings: Settings) -> Accelerator:
+    """Whatever devices and processes there are, in float32: neurons on a coarser grid would be others."""
+    heads = {"sta", "hta"} & settings.terms.keys()
+    unused = [] if heads else [DistributedDataParallelKwargs(find_unused_parameters=True)]
+    return Accelerator(mixed_precision="no", kwargs_handlers=unused)
 
 
 def _tokenizer(source: Source) -> Any:

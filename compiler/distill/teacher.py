@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from ..bispikclm import BiSpikCLMForCausalLM
 from ..errors import InputError
 from ..sources import Source
 from ..sources.skeleton import quiet
@@ -36,8 +37,10 @@ class Teacher:
     """A model of transformers with its weights, in eval mode and float32."""
 
     def __init__(self, source: Source, *, maps: bool) -> None:
-        """Raises InputError for an encoder."""
+        """Raises InputError for an encoder, or a student."""
         kind = type(source.skeleton)
+        if issubclass(kind, BiSpikCLMForCausalLM):
+            raise InputError(f"{source.origin.get('name')}: is a spiking student; a teacher is an ordinary decoder")
         if not kind.__name__.endswith(("ForCausalLM", "LMHeadModel")):
             raise InputError(f"{source.origin.get('name')}: {kind.__name__} writes no text; a teacher is a decoder")
         with quiet():

@@ -257,10 +257,12 @@ def test_what_is_there_is_not_replaced(text: Path, tmp_path: Path, cli: Cli) -> 
     assert (tmp_path / "keep.txt").read_text() == "mine"
 
 
-def test_a_teacher_writes_text(text: Path, tmp_path: Path) -> None:
+def test_a_teacher_is_an_ordinary_decoder(taught: Path, tmp_path: Path) -> None:
     from transformers import BertConfig, BertModel
 
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     BertModel(BertConfig(vocab_size=9, **sizes)).save_pretrained(tmp_path / "bert")
+    with pytest.raises(InputError, match="is a spiking student"):
+        Teacher(open_source(str(taught)), maps=False)
     with pytest.raises(InputError, match="a teacher is a decoder"):
         Teacher(open_source(str(tmp_path / "bert")), maps=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +127,19 @@ def test_emitted_code_multiplies_nothing_before_the_head(lowered: Lowered, tmp_p
     inner = lines[: next(i for i, line in enumerate(lines) if "_norm(" in line)]
     assert sum("lif.linear(" in line for line in inner) == sum(o.name == "lif.linear" for o in program.ops)
     assert not any(sign in line for line in inner for sign in (" * ", " @ ", " / ", "softmax", "dense.linear"))
+
+
+def test_emitted_c_calls_nothing_else_before_the_head(lowered: Lowered, tmp_path: Path) -> None:
+    """Between embedding and norm: tables, sums, copies into states, and the functions of lif.c."""
+    CBackend().emit(*lowered, tmp_path, {})
+    body = (tmp_path / "model.c").read_text().split("/* %", 1)[1]
+    inner = body[: re.search(r"K->\w+_norm\(", body).start()]  # type: ignore[union-attr]
+    called = set(re.findall(r"\b(sd_\w+|K->\w+)\(", re.sub(r"/\*.*?\*/", "", inner)))
+    assert {c for c in called if not c.startswith("sd_lif_")} <= {
+        "sd_embed", "K->map2", "sd_copy", "sd_clock", "sd_small", "sd_done", "sd_once", "sd_count", "sd_cost",
+    }  # fmt: skip
+    assert set(re.findall(r"K->map2\(t, (\w+)", inner)) == {"SD_ADD"}
+    assert {"sd_lif_linear", "sd_lif_coincide", "sd_lif_gather", "sd_lif_fire"} <= called
 
 
 def test_padding_on_the_left_changes_nothing(saved: Saved) -> None:
