@@ -78,6 +78,12 @@ def _multiplying(op: Op, is_head: bool) -> tuple[str, bool, str]:
 
 
 def _elementwise(op: Op) -> tuple[str, bool, str]:
+    kind, why = stays_float(op)
+    return kind, False, why
+
+
+def stays_float(op: Op) -> tuple[str, str]:
+    """The kind of an op's elementwise work, and why that is not done by spikes."""
     kinds = {
         "nn.rms_norm": ("norms", "a mean and a square root"),
         "nn.layer_norm": ("norms", "a mean and a square root"),
@@ -89,5 +95,4 @@ def _elementwise(op: Op) -> tuple[str, bool, str]:
         "spike.read_out": ("read-out", "one multiply for each output and weight group"),
         "spike.read_matmul": ("read-out", "one multiply for each output and weight group"),
     }
-    kind, why = kinds.get(op.name, ("other elementwise", "residual sums, gates, positions"))
-    return kind, False, why
+    return kinds.get(op.name, ("other elementwise", "residual sums, gates, positions"))

@@ -21,6 +21,8 @@ COMMANDS = (
     "inspect",
     "report",
     "diff",
+    "trace",
+    "explain",
     "energy",
     "distill",
     "tune",

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     check_writes(artifact.program, args.out)
     tokenizer = artifact.tokenizer()
     if args.ids is not None:
-        ids = _ids(args.ids, vocabulary(artifact.program))
+        ids = token_ids(args.ids, vocabulary(artifact.program))
     elif tokenizer is None:
         raise InputError(f"{args.out}: has no tokenizer; give --ids")
     else:
@@ -102,7 +102,8 @@ def _print_stats(prompt: int, made: int, speed: dict[str, float], spikes: dict[s
         print(f"a token: {each}", file=sys.stderr)
 
 
-def _ids(text: str, rows: int) -> list[int]:
+def token_ids(text: str, rows: int) -> list[int]:
+    """Token ids as they are written on a command line. Raises InputError."""
     from ..errors import InputError
 
     try:

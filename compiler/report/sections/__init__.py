@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..blocks import Block
 from ..folder import Folder
-from . import coverage, energy, firing, gap, graph, pipeline, provenance, raster, verdict
+from . import coverage, energy, firing, gap, graph, pipeline, provenance, raster, trace, verdict
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ SECTIONS = (
     Section("raster", "Where the spikes are", raster.blocks),
     Section("energy", "Energy", energy.blocks),
     Section("gap", "Numeric gap by module", gap.blocks),
+    Section("trace", "Trace of a text", trace.blocks),
     Section("graph", "The program as a diagram", graph.blocks),
     Section("pipeline", "What the passes did", pipeline.blocks),
     Section("provenance", "Provenance and licence", provenance.blocks),

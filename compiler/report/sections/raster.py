@@ -102,11 +102,5 @@ def _histograms(encoders: Sequence[Mapping[str, Any]]) -> list[Block]:
         points = [(str(n), times / whole * 100) for n, times in sorted(total.items())]
         table = Table("", ("count", "times", "%"), [(n, t, t / whole * 100) for n, t in sorted(total.items())])
         title = f"Counts of {kind}, all layers: {min(ends[kind])} to {max(ends[kind])} (beyond ±64 put at the ends)"
-        found.append(Plot(title, plots.columns(_thinned(points), "count", "% of activations"), table))
+        found.append(Plot(title, plots.columns(plots.thinned(points), "count", "% of activations"), table))
     return found
-
-
-def _thinned(points: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Names only where there is room; leather places columns by name, so the others get blanks of their own."""
-    every = max(1, len(points) // 16)
-    return [(name if int(name) % every == 0 else " " * (i + 1), value) for i, (name, value) in enumerate(points)]
