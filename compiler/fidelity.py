@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from ..passes import Context
 from ..passes.calibrate import sample_inputs
 from ..passes.sensitivity import decoded
 
+Progress = Callable[[int, int, str], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
@@ -31,13 +34,19 @@ class Fidelity:
     saturated: float
 
 
-def fidelity(program: Program, store: Store, tokens: NDArray[np.int64], rows: int = 192) -> dict[str, Fidelity]:
+def fidelity(
+    program: Program,
+    store: Store,
+    tokens: NDArray[np.int64],
+    rows: int = 192,
+    progress: Progress = lambda done, total, what: None,
+) -> dict[str, Fidelity]:
     """By the product's result name, measured on tokens i64 [N, L]; only products whose spikes come from an encoder."""
     makers = program.producers()
     encoders = [op for op in program.ops if op.name == "spike.encode"]
     if not encoders:
         return {}
-    inputs = sample_inputs(program, Context(store, tokens), encoders, rows)
+    inputs = sample_inputs(program, Context(store, tokens, progress=progress), encoders, rows)
     errors = {op.result.name: _encoded(op, inputs[op.result.name]) for op in encoders}
     found: dict[str, Fidelity] = {}
     for op in program.ops:

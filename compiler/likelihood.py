@@ -30,11 +30,18 @@ class Likeness:
         return self.perplexity / self.source_perplexity
 
 
-def likeness(source: Run, compiled: Run, tokens: NDArray[np.int64], batch: int = 2) -> Likeness:
+def likeness(
+    source: Run,
+    compiled: Run,
+    tokens: NDArray[np.int64],
+    batch: int = 2,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> Likeness:
     """Compare two causal runs on windows of tokens i64 [N, L]; each window starts anew."""
     sums = torch.zeros(4, dtype=torch.float64)
     seen = 0
     for start in range(0, len(tokens), batch):
+        progress(start, len(tokens), "perplexity")
         ids = tokens[start : start + batch]
         a, b = (torch.log_softmax(_logits(run, ids), -1) for run in (source, compiled))
         following = torch.from_numpy(ids[:, 1:, None])

@@ -45,15 +45,14 @@ def measure(
         def run_source(ids: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
             return {k: v.numpy() for k, v in dense.run({"ids": torch.from_numpy(ids)}).items()}
 
-        progress(0, 1, "perplexity")
-        like = likeness(run_source, runner.run, tokens)
+        like = likeness(run_source, runner.run, tokens, progress=progress)
         found["likeness"] = {**asdict(like), "ratio": like.ratio}
     else:
         runner.run(tokens)
     stats = runner.stats()
     linears, attention = split(program, stats)
     found["firing"] = {"linear": asdict(firing(program, linears)), "attention": asdict(firing(program, attention))}
-    lost = fidelity(program, store, tokens)
+    lost = fidelity(program, store, tokens, progress=lambda d, t, _: progress(d, t, "γ of each encoder"))
     found["layers"] = [
         {**line, **(asdict(lost[c.op]) if c.op in lost else {})}
         for line, c in zip(layers(program, stats), stats.counts, strict=True)

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _print(found: Difference) -> None:
     from ..difference.names import brief
-    from .output import print_table
+    from .output import print_marked, print_table
 
     print(f"--- {found.before}\n+++ {found.after}")
     if found.same and not found.weights:
@@ -64,12 +64,13 @@ def _print(found: Difference) -> None:
     for what, before, after in found.declarations:
         print(f"{what}: {before or 'none'} -> {after or 'none'}")
     marks = {"gone": ("-",), "came": ("+",), "changed": ("-", "+"), "rewired": ("~",)}
+    styles = {"-": "red", "+": "green", "~": "yellow"}
     for group in found.groups:
-        print(f"\n@@ {', '.join(brief(group.modules))}")
+        print_marked(f"\n@@ {', '.join(brief(group.modules))}", "bold")
         for change in group.changes:
             for mark in marks[change.kind]:
                 line = change.before if mark in "-~" else change.after
-                print(f"{mark} {line}{' (reads other values)' if mark == '~' else ''}")
+                print_marked(f"{mark} {line}{' (reads other values)' if mark == '~' else ''}", styles[mark])
     print(f"\n{found.same_ops} ops are as they were")
     rows = [
         (w.name, w.before or "", w.after or "", (w.before_sha256 or "")[:8], (w.after_sha256 or "")[:8],

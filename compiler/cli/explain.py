@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(found: Explanation) -> None:
-    print(found.module or "(ops of no module)")
+    from .output import print_marked
+
+    print_marked(found.module or "(ops of no module)", "bold")
     for line in found.ops:
         print(f"  {line}")
     if not found.ops:
@@ -45,10 +47,11 @@ def _print(found: Explanation) -> None:
     if found.story is None:
         print("This folder has no journal of its passes; compile the model again to have one.")
     for chapter in found.story or ():
-        print(f"pass {chapter.number}, {chapter.ran}" + (": nothing here" if chapter.idle else ""))
-        for mark, lines in (("-", chapter.gone), ("+", chapter.came)):
+        head = f"pass {chapter.number}, {chapter.ran}"
+        print_marked(head + (": nothing here" if chapter.idle else ""), "dim" if chapter.idle else "bold")
+        for mark, style, lines in (("-", "red", chapter.gone), ("+", "green", chapter.came)):
             for line in lines:
-                print(f"  {mark} {line}")
+                print_marked(f"  {mark} {line}", style)
         for name in chapter.rewritten:
             print(f"  @{name} holds other numbers")
         for note in chapter.notes:

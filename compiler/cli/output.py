@@ -42,6 +42,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     print("\n".join(line.rstrip() for line in plain.getvalue().splitlines()))
 
 
+def print_marked(line: str, style: str) -> None:
+    """A line on stdout; in a style of rich's (`red`, `bold`) on a terminal that has not asked for NO_COLOR."""
+    if not sys.stdout.isatty():
+        print(line)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(highlight=False).print(Text(line, style), soft_wrap=True)
+
+
 def _is_number(text: str) -> bool:
     return not text or text[0] in "0123456789-+." or text == "n/a"
 

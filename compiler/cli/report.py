@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     ui = reporter()
     try:
         with ui.stage("report"):
-            write_report(args.out, target)
+            write_report(args.out, target, ui.progress)
     finally:
         ui.close()
     if args.json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,15 +25,22 @@ class Part:
     sides: Sequence[tuple[Folder, Sequence[Block]]]
 
 
-def write_report(paths: Sequence[Path], out: Path) -> Path:
+Progress = Callable[[int, int, str], None]
+
+
+def write_report(paths: Sequence[Path], out: Path, progress: Progress = lambda done, total, what: None) -> Path:
     """Write the report of one or several compiled folders. Raises InputError for what is no compiled folder."""
-    write_page(out, report_html(open_folders(list(paths))))
+    folders = open_folders(list(paths))
+    parts = []
+    for done, section in enumerate(SECTIONS):
+        progress(done, len(SECTIONS), section.title)
+        parts.append(Part(section, [(folder, section.blocks(folder)) for folder in folders]))
+    write_page(out, report_html(folders, parts))
     return out
 
 
-def report_html(folders: Sequence[Folder]) -> str:
+def report_html(folders: Sequence[Folder], parts: Sequence[Part]) -> str:
     """The whole page."""
-    parts = [Part(section, [(folder, section.blocks(folder)) for folder in folders]) for section in SECTIONS]
     title = "Report: " + ", ".join(folder.label for folder in folders)
     return render("report.html", title=title, parts=parts, folders=folders)
 

@@ -24,7 +24,7 @@ _THEME = {
     "axis_title_font_family": _FONT,
     "tick_font_family": _FONT,
     "legend_font_size": 12,
-    "legend_font_char_width": 6.5,
+    "legend_font_char_width": 7.6,  # wide enough that legends wrap before the plot ends
     "axis_title_font_size": 12,
     "axis_title_gap": 12,
     "tick_font_size": 11,

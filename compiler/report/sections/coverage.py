@@ -23,7 +23,8 @@ def blocks(folder: Folder) -> list[Block]:
     found: list[Block] = [Text(told)]
     if len(products) > 1:
         svg = plots.bars(
-            [(f"{s.kind} ({_where(s)})", s.operations / total * 100) for s in products], "% of multiply-adds"
+            [(s.kind if s.spiking else f"{s.kind}, float", s.operations / total * 100) for s in products],
+            "% of multiply-adds",
         )
         found.append(Plot("Multiply-adds by kind", svg, table))
     else:

@@ -28,7 +28,7 @@ def blocks(folder: Folder) -> list[Block]:
     if any("gamma" in line for line in layers):
         known = [{**line, "log": math.log10(line["gamma"])} for line in layers if line.get("gamma", 0) > 0]
         title = "γ: squared error of a product that its encoder causes, relative to the product"
-        found.append(_over_layers(known, "log", "γ", title, values="gamma", tick=lambda v: f"1e{v:g}"))
+        found.append(_over_layers(known, "log", "γ", title, values="gamma", tick=lambda v: f"{10**v:.2g}"))
     steps = [_steps(layers, attention) for attention in (False, True)]
     found += [plot for plot in steps if plot is not None]
     rows = [
@@ -52,8 +52,8 @@ def _over_layers(
     shown: dict[str, dict[int, float]] = {}
     seen: dict[tuple[str, int], int] = {}
     for line in layers:
-        layer, kind = by_layer(line["module"])
-        at = layer or 0
+        layer, path = by_layer(line["module"])
+        at, kind = layer or 0, path.rpartition(".")[2]
         if line["op"] == "spike.matmul":
             number = seen[kind, at] = seen.get((kind, at), 0) + 1
             kind += (" scores", " values")[number - 1] if number < 3 else f" {number}"

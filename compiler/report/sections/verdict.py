@@ -24,7 +24,7 @@ def blocks(folder: Folder) -> list[Block]:
     metrics = folder.metrics
     if not metrics:
         return [Missing(NO_MEASURE)]
-    found: list[Block] = [Text(" ".join(sentences(metrics)), strong=True)]
+    found: list[Block] = [Text(words, strong=i == 0) for i, words in enumerate(sentences(metrics))]
     found.append(Table("", ("", "spike program", "source", ""), list(_rows(metrics))))
     if results := list(_results(folder)):
         found.append(Table("Evaluations", ("task", "figure", "value"), results))
@@ -63,10 +63,11 @@ def _against(column: Mapping[str, Any]) -> str:
 def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     like = metrics.get("likeness")
     if like:
-        told = f"{like['tokens']:,} tokens of {metrics['text']}"
+        told = f"{like['tokens']:,} tokens, {metrics['text']}"
         yield "perplexity", f"{like['perplexity']:.2f}", f"{like['source_perplexity']:.2f}", told
         yield "same likeliest token", f"{like['agreement']:.1%}", "", f"KL {like['kl']:.3f} nats a token"
-    for name, one in metrics["firing"].items():
+    for name in ("linear", "attention"):
+        one = metrics["firing"][name]
         if one["macs"]:
             rate = f"firing rate {one['firing_rate']:.3f} in {one['time_steps']} time steps"
             yield f"{name}: additions a multiply-add", f"{one['additions_per_weight']:.3f}", "1 multiply-add", rate

@@ -1,0 +1,93 @@
+"""Size and load time of reports in headless Chromium.
+
+    python benchmarks/report.py OUT…           # compiled folders
+    python benchmarks/report.py --layers 80    # a synthetic Llama of so many layers, random weights, compiled first
+
+Load time is what the browser says of a file opened from disk, from the start of navigation to the end of the load
+event, scripts and first drawing included; the median of several openings in fresh contexts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+from sdllm.compiler.compile import Request, compile_model
+from sdllm.compiler.report import write_report
+
+PIPELINE = (
+    "fold-norms,fold-scales,rotate{strict=false},quantize-weights{bits=4,group=32},"
+    "insert-encoders{code=csd:5,threshold=mean,factor=0.25},recode"
+)
+QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+_TIMING = "performance.getEntriesByType('navigation')[0].loadEventEnd"
+_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN"
+
+
+def synthetic(layers: int, folder: Path) -> Path:
+    """A Llama of random weights with so many layers, compiled."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=512,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+    )
+    LlamaForCausalLM(config).eval().save_pretrained(folder / "model")
+    out = folder / f"{layers}-layers"
+    return compile_model(Request(str(folder / "model"), out, pipeline=PIPELINE, sequences=4, length=64, held_out=2))
+
+
+def loads(browser: Browser, page: Path, times: int) -> Iterator[tuple[float, float]]:
+    """Milliseconds to the end of the load event and to the first paint, for each opening."""
+    for _ in range(times):
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        opened = context.new_page()
+        opened.goto(page.absolute().as_uri(), wait_until="load")
+        opened.wait_for_function("performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
+        yield opened.evaluate(_TIMING), opened.evaluate(_PAINT)
+        context.close()
+
+
+def main() -> None:
+    """Print a line for each folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, nargs="*", help="compiled folders")
+    parser.add_argument("--layers", type=int, help="layers of a synthetic model")
+    parser.add_argument("--times", type=int, default=5, help="openings of each report (default 5)")
+    parser.add_argument("--keep", type=Path, help="folder for reports and the synthetic model (default: none is kept)")
+    args = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        parser.error("there is no Chromium on this machine")
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as p:
+        keep = args.keep or Path(scratch)
+        keep.mkdir(parents=True, exist_ok=True)
+        folders = [*args.out, *([synthetic(args.layers, keep)] if args.layers else [])]
+        browser = p.chromium.launch(executable_path=chromium, args=QUIET)
+        print(f"{'folder':<24}{'MB':>8}{'written in s':>14}{'load ms':>10}{'first paint ms':>16}")
+        for folder in folders:
+            page = keep / f"{folder.name}.html"
+            began = time.perf_counter()
+            write_report([folder], page)
+            written = time.perf_counter() - began
+            ends, paints = zip(*loads(browser, page, args.times), strict=True)
+            size, load, paint = page.stat().st_size / 1e6, statistics.median(ends), statistics.median(paints)
+            print(f"{folder.name:<24}{size:>8.2f}{written:>14.1f}{load:>10.0f}{paint:>16.0f}")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
