@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle
 
 import leather
 from markupsafe import Markup
@@ -15,37 +16,55 @@ _FONT = "inherit"
 _THEME = {
     "background_color": "none",
     "title_color": "var(--text)",
-    "legend_color": "var(--text)",
     "axis_title_color": "var(--muted)",
     "label_color": "var(--muted)",
     "tick_color": "var(--line)",
     "zero_color": "var(--muted)",
-    "legend_font_family": _FONT,
     "axis_title_font_family": _FONT,
     "tick_font_family": _FONT,
-    "legend_font_size": 12,
-    "legend_font_char_width": 7.6,  # wide enough that legends wrap before the plot ends
     "axis_title_font_size": 12,
     "axis_title_gap": 12,
     "tick_font_size": 11,
     "tick_font_char_width": 6.5,
     "tick_font_char_height": 11,
     "margin": 0.02,
-    "default_series_colors": list(COLOURS),
 }
 _WIDTH, _HEIGHT = 640, 300
+
+
+class _Line(leather.Line):  # type: ignore[misc]
+    """A line without an entry in leather's legend, which does not wrap where the plot ends."""
+
+    def legend_to_svg(self, series: object, palette: object) -> list[object]:
+        return []
+
+
+class _Dots(leather.Dots):  # type: ignore[misc]
+    """The same for single points."""
+
+    def legend_to_svg(self, series: object, palette: object) -> list[object]:
+        return []
 
 
 def lines(series: Mapping[str, Points], x: str, y: str, *, tick: Callable[[float], str] | None = None) -> Markup:
     """A line for each series, all on the same axes; `tick` writes the marks of the y axis."""
     chart = _chart(x, y, tick)
-    for name, points in series.items():
+    for points, colour in zip(series.values(), cycle(COLOURS), strict=False):
         # A line of one point would not be seen.
-        if len(points) > 1:
-            chart.add_line(list(points), name=name, width=1.5)
-        else:
-            chart.add_dots(list(points), name=name)
-    return _svg(chart, f"{y} over {x}: {', '.join(series)}")
+        shape = _Line(colour, 1.5) if len(points) > 1 else _Dots(colour)
+        chart.add_series(leather.Series(list(points)), shape)
+    return _legend(series) + _svg(chart, f"{y} over {x}: {', '.join(series)}")
+
+
+def _legend(names: Iterable[str]) -> Markup:
+    """A swatch and a name for each series, where there is more than one."""
+    named = list(zip(names, cycle(COLOURS), strict=False))
+    if len(named) < 2:
+        return Markup()
+    entry = Markup('<span><i style="background:{}"></i>{}</span>')
+    return Markup('<p class="legend">{}</p>').format(
+        Markup().join(entry.format(colour, name) for name, colour in named)
+    )
 
 
 def columns(points: Sequence[tuple[str, float]], x: str, y: str) -> Markup:
@@ -77,7 +96,7 @@ def _chart(x: str | None, y: str | None, tick: Callable[[float], str] | None) ->
     return chart
 
 
-_LONG = re.compile(r"(\d+\.\d{2})\d+")
+_LONG = re.compile(r"""(?<=["( ])(-?\d+\.\d{2})\d+(?=[") ])""")  # a coordinate: texts stand between > and <
 
 
 def _svg(chart: leather.Chart, told: str, height: int = _HEIGHT) -> Markup:
