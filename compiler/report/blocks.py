@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from markupsafe import Markup
@@ -36,12 +37,12 @@ class Table:
     rows: Sequence[Sequence[object]]
     folded: bool = False
 
-    @property
+    @cached_property
     def cells(self) -> list[list[str]]:
         """Cells as text."""
         return [[show(cell) for cell in row] for row in self.rows]
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """Whether a column holds numbers alone."""
         return [

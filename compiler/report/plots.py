@@ -49,11 +49,20 @@ class _Dots(leather.Dots):  # type: ignore[misc]
 def lines(series: Mapping[str, Points], x: str, y: str, *, tick: Callable[[float], str] | None = None) -> Markup:
     """A line for each series, all on the same axes; `tick` writes the marks of the y axis."""
     chart = _chart(x, y, tick)
+    _room(chart.add_x_scale, [p[0] for points in series.values() for p in points])
+    _room(chart.add_y_scale, [p[1] for points in series.values() for p in points])
     for points, colour in zip(series.values(), cycle(COLOURS), strict=False):
         # A line of one point would not be seen.
         shape = _Line(colour, 1.5) if len(points) > 1 else _Dots(colour)
         chart.add_series(leather.Series(list(points)), shape)
     return _legend(series) + _svg(chart, f"{y} over {x}: {', '.join(series)}")
+
+
+def _room(add_scale: Callable[[float, float], None], values: Sequence[float]) -> None:
+    """A scale around values that are all the same: leather's own would have no width."""
+    if min(values) == max(values):
+        around = abs(values[0]) / 10 or 1.0
+        add_scale(values[0] - around, values[0] + around)
 
 
 def _legend(names: Iterable[str]) -> Markup:
@@ -97,12 +106,13 @@ def _chart(x: str | None, y: str | None, tick: Callable[[float], str] | None) ->
 
 
 _LONG = re.compile(r"""(?<=["( ])(-?\d+\.\d{2})\d+(?=[") ])""")  # a coordinate: texts stand between > and <
+_NOUGHT = re.compile(r"""(?<=["( ])-?[\d.]+E-\d+(?=[") ])""")
 
 
 def _svg(chart: leather.Chart, told: str, height: int = _HEIGHT) -> Markup:
     """The chart with a view box, to fit its place, a name for those who cannot see it, and no needless digits."""
     text = str(chart.to_svg(width=_WIDTH, height=height))
-    body = _LONG.sub(r"\1", text[text.index("<svg") :])
+    body = _LONG.sub(r"\1", _NOUGHT.sub("0", text[text.index("<svg") :]))
     start = body.index(">") + 1
     head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, height, told)
     return head + Markup(body[start:])

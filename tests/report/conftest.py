@@ -48,6 +48,7 @@ def look(chromium: Any) -> Look:
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(file.absolute().as_uri())
+        page.wait_for_selector("html[data-ready]", state="attached")
         yield page
         assert said == []
         assert [url for url in asked if not url.startswith(("file:", "data:"))] == []

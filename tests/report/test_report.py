@@ -130,6 +130,7 @@ def test_the_raster_shows_the_chosen_encoder_and_tokens(page: Path, compiled: Pa
     encoders = json.loads((compiled / "raster.json").read_text())["encoders"]
     with look(page) as opened:
         figure = opened.locator("[data-widget=raster]")
+        figure.scroll_into_view_if_needed()
         assert figure.locator("option").count() == len(encoders)
         told = figure.locator(".said").inner_text()
         figure.locator("select").select_option("3")

@@ -68,8 +68,12 @@ WIDGETS.raster = (figure, data) => {
     canvas.setAttribute("aria-label", told);
   }
   [select, from, to].forEach(input => input.addEventListener("input", draw));
-  addEventListener("resize", draw);
-  addEventListener("beforeprint", draw);
+  let drawn = 0; // a width that is new is drawn for; a height that the drawing itself has changed is not
+  new ResizeObserver(([entry]) => {
+    if (entry.contentRect.width !== drawn) draw();
+    drawn = entry.contentRect.width;
+  }).observe(canvas.parentElement);
+  addEventListener("beforeprint", () => draw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   draw();
 };

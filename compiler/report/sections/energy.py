@@ -12,7 +12,7 @@ from .. import plots
 from ..blocks import Block, Missing, Plot, Table, Text
 from ..folder import NO_MEASURE, Folder
 
-_MILLI = 1e3
+_UNITS = (("mJ", 1e3), ("µJ", 1e6), ("nJ", 1e9))
 
 
 def blocks(folder: Folder) -> list[Block]:
@@ -27,19 +27,21 @@ def blocks(folder: Folder) -> list[Block]:
     except InputError as error:
         return [Missing(str(error))]
     found = table(work, Memory())
+    most = max(joules(model.bills[2]) for model in found.models) / work.tokens
+    unit, factor = next((u for u in _UNITS if most * u[1] >= 1), _UNITS[-1])
     told = (
-        "Models of hardware, not measurements of it. Millijoules for a token in a sequence of "
-        f"{FITTED_TOKENS:,} tokens; `sdllm-compile energy` has other lengths and memories."
+        f"Models of hardware, not measurements of it. In {unit}, for a token in a sequence of {FITTED_TOKENS:,} "
+        "tokens; `sdllm-compile energy` has other lengths and memories."
     )
     rows = []
     for model in [*found.models, *([found.head] if found.head else [])]:
-        cells = [None if bill is None else joules(bill) / work.tokens * _MILLI for bill in model.bills]
+        cells = [None if bill is None else joules(bill) / work.tokens * factor for bill in model.bills]
         rows.append((model.name, *cells))
     columns = ("", *(f"{letter}: {rule}" for letter, rule in zip("abc", RULES, strict=True)))
     made: list[Block] = [Text(told)]
     bars = [(str(row[0]), row[3]) for row in rows if isinstance(row[3], float)]
     made.append(
-        Plot("Energy a token, mJ", plots.bars(bars, "mJ a token, column c: with memory"), Table("", columns, rows))
+        Plot(f"Energy a token, {unit}", plots.bars(bars, f"{unit}, column c: with memory"), Table("", columns, rows))
     )
     for letter, rule, bill in zip("abc", RULES, found.spiking.bills, strict=True):
         parts = merged(bill or [])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....ir import Code, Program, Spikes
+from ....ir import Code, Spikes
 from .. import plots
 from ..blocks import Block, Missing, Plot, Table, Text, Widget
 from ..folder import NO_JOURNAL, Folder
@@ -36,6 +36,7 @@ def _raster(folder: Folder, encoders: Sequence[Mapping[str, Any]]) -> dict[str, 
     """Counts of each encoder, and for each code the train of every count that is there."""
     program = folder.artifact.program
     makers = program.producers()
+    linear = {op.operands[0].name for op in program.ops if op.name == "spike.linear"}
     found = []
     trains: dict[str, dict[str, list[int]]] = {}
     for encoder in encoders:
@@ -49,7 +50,7 @@ def _raster(folder: Folder, encoders: Sequence[Mapping[str, Any]]) -> dict[str, 
             _learn(trains.setdefault(name, {}), code, here)
         found.append(
             {
-                "label": _label(program, encoder),
+                "label": _label(encoder, linear),
                 "code": [str(c) for c in names] if len(set(map(str, names))) > 1 else str(names[0]),
                 "shape": encoder["shape"],
                 "channels": encoder["channels"],
@@ -74,9 +75,8 @@ def _learn(trains: dict[str, list[int]], code: Code, counts: Any) -> None:
         trains.update({str(n): made[:, i].tolist() for i, n in enumerate(wanted.tolist())})
 
 
-def _label(program: Program, encoder: Mapping[str, Any]) -> str:
-    readers = {u.loc.module for u in program.users().get(encoder["op"], []) if u.name == "spike.linear"}
-    return f"%{encoder['op']} {encoder['module']}" + ("" if readers else " (keys or values)")
+def _label(encoder: Mapping[str, Any], linear: set[str]) -> str:
+    return f"%{encoder['op']} {encoder['module']}" + ("" if encoder["op"] in linear else " (keys or values)")
 
 
 def _tokens(folder: Folder) -> list[str]:
