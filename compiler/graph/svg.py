@@ -28,6 +28,7 @@ class _Box:
     width: float = 0.0
     height: float = 0.0
     inner: list[_Box] = field(default_factory=list)
+    ranks: list[int] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -47,7 +48,7 @@ def _box(program: Program, part: Block | int, depth: int) -> _Box:
         label = f"{part.label} ({len(list(part.ops()))} ops)"
         return _Box(label, "block", width=_wide(label), height=_LINE + 6)
     inner = [_box(program, child, depth - 1) for child in part.children]
-    box = _Box(part.label, "block", inner=inner, edges=part.edges)
+    box = _Box(part.label, "block", inner=inner, ranks=part.ranks, edges=part.edges)
     rows: dict[int, list[_Box]] = {}
     for child, rank in zip(inner, part.ranks, strict=True):
         rows.setdefault(rank, []).append(child)
@@ -78,15 +79,19 @@ def _draw(box: _Box, x: float, y: float) -> Iterator[str]:
         middle = f'x="{x + box.width / 2:.1f}" y="{y + box.height / 2 + 4:.1f}" text-anchor="middle"'
         yield f"<text {middle}>{Markup.escape(box.label)}</text>"
     for a, b in box.edges:
-        yield _edge(box.inner[a], box.inner[b], x, y)
+        yield _edge(box, a, b, x, y)
     for child in box.inner:
         yield from _draw(child, x, y)
 
 
-def _edge(a: _Box, b: _Box, x: float, y: float) -> str:
-    """From the foot of one box to the head of another; past what lies between, in a bow on the right."""
-    x1, y1 = x + a.x + a.width / 2, y + a.y + a.height
-    x2, y2 = x + b.x + b.width / 2, y + b.y
-    bow = 0.0 if 0 < y2 - y1 <= _GAP + 1 else max(a.width, b.width) / 2 + 12
-    middle = (y1 + y2) / 2
-    return f'<path d="M{x1:.1f} {y1:.1f}C{x1 + bow:.1f} {middle:.1f} {x2 + bow:.1f} {middle:.1f} {x2:.1f} {y2:.1f}"/>'
+def _edge(box: _Box, a: int, b: int, x: float, y: float) -> str:
+    """From the foot of one part to the head of another; past what lies between, in a bow on its right (a curve goes
+    three quarters of the way to its control points)."""
+    one, other = box.inner[a], box.inner[b]
+    x1, y1 = x + one.x + one.width / 2, y + one.y + one.height
+    x2, y2 = x + other.x + other.width / 2, y + other.y
+    between = [part for part, rank in zip(box.inner, box.ranks, strict=True) if box.ranks[a] < rank < box.ranks[b]]
+    side = max((x + part.x + part.width + _GAP / 2 for part in between), default=0.0)
+    c1, c2 = (at + (side - at) * 4 / 3 if between else at for at in (x1, x2))
+    above, below = (y1 + 8, y2 - 8) if between else ((y1 + y2) / 2, (y1 + y2) / 2)
+    return f'<path d="M{x1:.1f} {y1:.1f}C{c1:.1f} {above:.1f} {c2:.1f} {below:.1f} {x2:.1f} {y2:.1f}"/>'

@@ -61,9 +61,13 @@ WIDGETS.graph = (figure, data) => {
       lines.replaceChildren(...edges.map(([a, b]) => {
         const x1 = at[a].x + at[a].width / 2 - frame.x, y1 = at[a].bottom - frame.y;
         const x2 = at[b].x + at[b].width / 2 - frame.x, y2 = at[b].y - frame.y;
-        const far = ranks[b] - ranks[a] > 1 ? Math.max(at[a].width, at[b].width) / 2 + 14 : 0, middle = (y1 + y2) / 2;
+        const between = at.filter((_, i) => ranks[i] > ranks[a] && ranks[i] < ranks[b]);
+        // Past what lies between, on its right; a curve goes three quarters of the way to its control points.
+        const side = Math.max(...between.map(box => box.right - frame.x)) + 12;
+        const bow = x => between.length ? x + (side - x) * 4 / 3 : x;
         const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-        path.setAttribute("d", `M${x1} ${y1}C${x1 + far} ${middle} ${x2 + far} ${middle} ${x2} ${y2}`);
+        const middle = (y1 + y2) / 2, [above, below] = between.length ? [y1 + 8, y2 - 8] : [middle, middle];
+        path.setAttribute("d", `M${x1} ${y1}C${bow(x1)} ${above} ${bow(x2)} ${below} ${x2} ${y2}`);
         return path;
       }));
     };
