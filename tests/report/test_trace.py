@@ -79,7 +79,7 @@ def test_the_command_and_the_report(cli: Cli, compiled: Path, tiny: Path, tmp_pa
     page = tmp_path / "r.html"
     assert cli("report", folder, "-o", page)[0] == 0
     with look(page) as opened:
-        text = opened.locator("#trace").inner_text()
+        text = opened.locator("#trace").text_content()
         assert "Errors are of this text" in text
         assert "model.layers.1.mlp.down_proj" in text
     assert cli("report", compiled, "-o", page)[0] == 0
