@@ -63,7 +63,9 @@ def verdict(program: Program, op: Op, pipeline: Sequence[str], firing: Mapping[s
     if op.name in DRIVEN:
         measured = f": {firing['spikes_per_activation']:.3g} spikes an activation" if firing else ""
         return Verdict(op.result.name, op.name, True, f"spikes of {code_text(spiked_operand(op))} drive it{measured}")
-    if op.name.startswith(("spike.", "int.", "lif.")):
+    if op.name.startswith("lif."):
+        return Verdict(op.result.name, op.name, True, "it works on the trains of LIF neurons")
+    if op.name.startswith(("spike.", "int.")):
         return Verdict(op.result.name, op.name, True, "it stands between floats and spikes: " + stays_float(op)[1])
     case = Case(program, op, dict(split_pipeline(",".join(pipeline))))
     name, passed, failed = max((_try(name, checks, case) for name, checks in RULES.items()), key=lambda x: x[1])

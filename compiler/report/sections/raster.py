@@ -19,8 +19,10 @@ def blocks(folder: Folder) -> list[Block]:
     """A raster to walk in, and a histogram for each kind of encoder."""
     encoders = folder.raster.get("encoders", [])
     if not encoders:
-        spiked = any(op.name == "spike.encode" for op in folder.artifact.program.ops)
-        return [Missing(NO_JOURNAL if spiked else "No value of this program is encoded as spikes.")]
+        names = {op.name for op in folder.artifact.program.ops}
+        if "lif.fire" in names:
+            return [Missing("Rasters are kept of encoders' counts; trains of LIF neurons are not kept yet.")]
+        return [Missing(NO_JOURNAL if "spike.encode" in names else "No value of this program is encoded as spikes.")]
     told = (
         "One row a channel, one column a time step of a token; the first tokens of a held-out text, channels evenly "
         "chosen. A line stands where a token ends."
