@@ -1,7 +1,7 @@
 """Weights in blocks, as onnxruntime's MatMulNBits takes them.
 
-The codes are those of the program, with one float scale a block; counts beyond 8 bits are rounded to 8 bits a block.
-What a block has besides a scale (a minimum, an offset) is added by the sums of counts.
+The codes are those of the program, with one float scale a block. What a block has besides a scale (a minimum, an
+offset) is added by the sums of counts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from .emitter import Call, Scope
 
 DOMAIN = "com.microsoft"
 BLOCKS = (256, 128, 64, 32, 16)
-# Activations as 8-bit integers, block by block: the only level that onnxruntime is quick at on processors.
-LEVEL = 4
+# What onnxruntime may round its input to: 8-bit integers, block by block, or nothing.
+ROUNDED, AS_IT_IS = 4, 0
 # Block of float matrices, which are rounded to 8 bits.
 FLOAT_BLOCK = 32
 
@@ -82,8 +82,8 @@ def packed(codes: Array, bits: int) -> Array:
     return codes if bits == 8 else codes[..., ::2] | codes[..., 1::2] << 4
 
 
-def blocked(c: Call, x: Value, shape: Shape) -> Value:
-    """A value of the graph of that shape [..., in] times weight 0, by blocks."""
+def blocked(c: Call, x: Value, shape: Shape, level: int) -> Value:
+    """A value of the graph of that shape [..., in] times weight 0, by blocks; `level` is the operator's accuracy."""
     of, w, store = c.of(), c.weight(), c.emitter.store
     form = block_of(of)
     assert form is not None
@@ -96,12 +96,19 @@ def blocked(c: Call, x: Value, shape: Shape) -> Value:
 
     codes = c.form(0, "codes", UINT8, (out, count, block * bits // 8), lambda: packed(made().codes, bits))
     scales = c.form(0, "block_scales", FLOAT, (out, count), lambda: made().scales)
-    attributes = {"K": width, "N": out, "bits": bits, "block_size": block, "accuracy_level": LEVEL}
-    y = c.b("MatMulNBits", c.bring(x, "x"), codes, scales, domain=DOMAIN, **attributes)
+    attributes = {"K": width, "N": out, "bits": bits, "block_size": block, "accuracy_level": level}
+    y = c.b("MatMulNBits", as_floats(c, x), codes, scales, domain=DOMAIN, **attributes)
     if isinstance(of, RowWeight) or (isinstance(of, GridWeight) and of.minimum):
         added = c.form(0, "block_offsets", FLOAT, (count, out), lambda: _columns(made().offsets))
         y = c.b("Add", y, c.b("MatMul", block_sums(c, x, shape, block), added))
     return y
+
+
+def as_floats(s: Scope, x: Value) -> Value:
+    """A value of the graph in floats."""
+    inner = s.bring(x, "x")
+    assert x.dtype is not None
+    return inner if x.dtype == FLOAT else s.b.cast(inner, FLOAT)
 
 
 def _columns(offsets: Array | None) -> Array:
@@ -116,7 +123,7 @@ def block_sums(c: Call, value: Value, shape: Shape, block: int) -> Value:
     count = (width + short) // block
 
     def build(s: Scope) -> Value:
-        b, x = s.b, s.bring(value, "x")
+        b, x = s.b, as_floats(s, value)
         if short:
             x = b("Pad", x, b.i64([0, short]), b.f32(0.0), b.i64([-1]))
         return b("ReduceSum", b.with_tail(x, x, 1, (count, block)), b.i64([-1]), keepdims=0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .blocks import block_of, blocked
+from .blocks import ROUNDED, block_of, blocked
 from .body import FLOAT, Array, Body, Value
 from .emitter import Call, Scope
 
@@ -24,7 +24,7 @@ def linear(c: Call) -> Sequence[Value]:
     """x·Wᵀ, W stored [in, out]; a table that other ops read too is stored once, and turned here."""
     w, store = c.weight(), c.emitter.store
     if c.emitter.options.fast and block_of(w.type):
-        y = blocked(c, c.emitter.values[c.op.operands[0].name], c.operand(0).shape)
+        y = blocked(c, c.emitter.values[c.op.operands[0].name], c.operand(0).shape, ROUNDED)
     elif {op.name for op in c.program.weight_users()[w.name]} - {"nn.linear"}:
         y = c.b("MatMul", c.x(), c.b("Transpose", c.floats(0, "table"), perm=[1, 0]))
     else:

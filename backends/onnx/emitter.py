@@ -118,6 +118,7 @@ class Emitter:
         self.presents: list[Value] = []
         self.scaled: set[str] = set()
         self.bytes: set[str] = set()
+        self.floats: set[str] = set()
         self.functions: dict[bytes, onnx.Function] = {}
         self.initializers: dict[str, Value] = {}
         self.map: list[dict[str, Any]] = []
@@ -130,8 +131,8 @@ class Emitter:
 
     def held(self, name: str, of: Type) -> tuple[onnx.DataType, tuple[Dim, ...]]:
         """dtype and axes of a value; membranes in `scaled` are sums over planes, in units of the weights, counts in
-        `bytes` are as products take them."""
-        if name in self.scaled:
+        `bytes` or `floats` are as products take them."""
+        if name in self.scaled or name in self.floats:
             return FLOAT, of.shape
         if name in self.bytes:
             assert isinstance(of, Spikes)

@@ -180,8 +180,8 @@ def encode(c: Call) -> Sequence[Value]:
     """Counts, scale and, on unsigned grids, zero point, segment by segment."""
     b, x, of = c.b, c.x(), c.result(0)
     assert isinstance(of, Spikes)
-    if c.emitter.options.fast and fast.takes_bytes(c):
-        c.emitter.bytes.add(c.op.result.name)
+    if c.emitter.options.fast:
+        fast.choose_form(c)
     tops = grid_tops(c.op.attrs, of.segments)
     whole = len(of.segments) == 1
     made = [
@@ -198,7 +198,7 @@ def as_held(c: Call, n: Value) -> Value:
         of = c.result(0)
         assert isinstance(of, Spikes)
         return n if c.attr("price") else c.b.join([x for x, _ in digits(c.b, n, *values.span(of))], -2)
-    kind = values.dtype(c.result(0), fast=c.emitter.options.fast)
+    kind, _ = c.emitter.held(c.op.result.name, c.result(0))
     return n if kind == FLOAT else c.b.cast(n, kind)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ...ir import FloatWeight, Op, Spikes
 from . import rows, values
 from .attention import grouped, ungrouped
+from .blocks import AS_IT_IS, block_of, blocked
 from .body import FLOAT, UINT8, Array, Value
 from .emitter import Call, Emitter, Scope
 from .integers import digits, zero_points
@@ -20,12 +21,22 @@ from .integers import digits, zero_points
 Made = Sequence[Value] | None
 
 
-def takes_bytes(c: Call) -> bool:
-    """Whether all who read an encoder's counts are products of that form."""
+def choose_form(c: Call) -> None:
+    """Note how an encoder's counts are held, where all who read them are products of these forms."""
     e, n = c.emitter, c.op.result
-    if any(v == n for v in c.program.outputs.values()):
-        return False
-    return all(op.name == "spike.linear" and fits(e, op) for op in e.users[n.name])
+    users = e.users[n.name]
+    if any(v == n for v in c.program.outputs.values()) or not users:
+        return
+    if all(op.name == "spike.linear" and fits(e, op) for op in users):
+        forms = {by_rows(e, op) for op in users}
+        if len(forms) == 1:
+            (e.bytes if forms.pop() else e.floats).add(n.name)
+
+
+def by_rows(e: Emitter, op: Op) -> bool:
+    """Whether a product takes bytes: weights of one scale a row, or of groups that are no multiple of a block."""
+    of = e.program.weights[op.weights[0]].type
+    return rows.one_byte(of) or block_of(of) is None
 
 
 def fits(e: Emitter, op: Op) -> bool:
@@ -53,6 +64,9 @@ def linear(c: Call) -> Made:
     if not fits(c.emitter, c.op):
         return None
     c.emitter.scaled.add(c.op.result.name)
+    if not by_rows(c.emitter, c.op):
+        counts = c.op.operands[0]
+        return [blocked(c, c.emitter.values[counts.name], counts.type.shape, AS_IT_IS)]
     x, zeros = planes_of(c)
     return [rows.product(c, x, zeros)]
 
@@ -80,12 +94,15 @@ def center(c: Call) -> Made:
     if not scaled(c):
         return None
     c.emitter.scaled.add(c.op.result.name)
+    w, store = c.weight(), c.emitter.store
 
     def make() -> Array:
-        codes, scales = rows.bytes_of(c)
+        if not by_rows(c.emitter, c.op):
+            return np.asarray(store.floats(w).sum(1, dtype=np.float64), dtype=np.float32)
+        codes, scales = rows.integers_of(c)
         return np.asarray(codes.sum(1, dtype=np.float32) * scales)
 
-    sums = c.form(0, "byte_sums", FLOAT, (c.of().shape[0],), make)
+    sums = c.form(0, "row_sums", FLOAT, (c.of().shape[0],), make)
     return [c.b("Sub", c.x(0, "membrane"), c.b("Mul", c.b.cast(c.x(1, "zero"), FLOAT), sums))]
 
 

@@ -42,13 +42,13 @@ from .common import emit, operators, run
 NEAR = 0.04
 
 
-def assert_near(got: Any, want: Any) -> None:
+def assert_near(got: Any, want: Any, near: float = NEAR) -> None:
     """Integers exactly; floats but for rounded weights."""
     assert got.keys() == want.keys()
     for name, expected in want.items():
         if expected.dtype.kind == "f":
             spread = float(np.abs(expected).max()) or 1.0
-            np.testing.assert_allclose(got[name], expected, rtol=1e-4, atol=NEAR * spread, err_msg=name)
+            np.testing.assert_allclose(got[name], expected, rtol=1e-4, atol=near * spread, err_msg=name)
         else:
             np.testing.assert_array_equal(got[name], expected, err_msg=name)
 
@@ -90,7 +90,8 @@ def test_others_are_near(of: Any, tmp_path: Path) -> None:
     for i, segments in enumerate(([(0, WIDTH, CSD(9))], [(0, 13, CSD(5)), (13, WIDTH, Ternary(3))])):
         program, store = read(tuple(Segment(*s) for s in segments), of)
         inputs = {v.name: random_value(v.type, np.random.default_rng(1)) for v in program.inputs}
-        assert_near(run(program, store, tmp_path / str(i), inputs, mode="fast")[0], refer(program, store, inputs)[0])
+        got, _ = run(program, store, tmp_path / str(i), inputs, mode="fast")
+        assert_near(got, refer(program, store, inputs)[0], 5e-4)
 
 
 @pytest.mark.parametrize(
