@@ -21,10 +21,12 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy does not see through the mapping of folders to packages, so it looks at an installed copy.
+# mypy does not see through the mapping of folders to packages, so it looks at an installed copy. What setuptools leaves
+# behind goes, as entry points would be read from there when they are others by now.
 types: $(STAMP)
 	rm -rf build
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target build/types .
+	rm -rf sdllm.egg-info
 	cd build/types && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p sdllm
 
 pytest: $(STAMP)
