@@ -85,6 +85,11 @@ def gather(c: Call) -> Sequence[Value]:
     return [_meet(c, c.x(1, "v"))]
 
 
+def both(c: Call) -> Sequence[Value]:
+    """The spikes that two trains have in common."""
+    return [c.b("BitwiseAnd", c.x(0, "a"), c.x(1, "b"))]
+
+
 def mean(c: Call) -> Sequence[Value]:
     """Average over time, as float."""
     b, of = c.b, c.operand(0)

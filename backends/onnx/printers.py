@@ -40,6 +40,7 @@ PRINTERS: dict[str, Form] = {
     "lif.linear": Form(lif.linear, "LIFLinear"),
     "lif.coincide": Form(lif.coincide, "LIFCoincide"),
     "lif.gather": Form(lif.gather, "LIFGather"),
+    "lif.both": Form(lif.both, "LIFBoth"),
     "lif.reshape": Form(moves.lif_reshape),
     "lif.mean": Form(lif.mean, "LIFMean"),
 }

@@ -34,9 +34,9 @@ from sdllm.ir import (
 from ...ir.samples import SAMPLES, World, random_value, random_weight
 from ...toys import toy_decoder
 from ..common import assert_same, emitted, refer
-from ..test_products import TOKENS, WIDTH, product
 from ..test_whole_models import ids_of
 from .common import emit, operators, run
+from .parts import TOKENS, WIDTH, product
 
 # The largest error of a product over the spread of its values, where weights are rounded to bytes or blocks.
 NEAR = 0.04

@@ -15,12 +15,8 @@ from sdllm.ir import CSD, OPS, Builder, Code, DigitRamp, Segment, Store, Tensor
 
 from ...ir.samples import SAMPLES, World, random_value
 from ..common import assert_same, refer
-from ..test_masking import WAYS
-from ..test_masking import inputs_of as masked_inputs
-from ..test_masking import start as masked
-from ..test_ops import ACTIVATIONS
-from ..test_products import SIGNED, TOKENS, UNSIGNED, WEIGHTS, WIDTH, product
 from .common import EXACT, emit, operators, run
+from .parts import ACTIVATIONS, SIGNED, TOKENS, UNSIGNED, WAYS, WEIGHTS, WIDTH, masked, masked_inputs, product
 
 HERE = "ai.sdllm"
 
