@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sdllm.backends.reference import ReferenceRunner
 from sdllm.compiler.artifact import Artifact, open_artifact
 from sdllm.compiler.calibration import tokenize
@@ -63,11 +64,21 @@ class Measured:
     bits: float
     accuracy: float
     chance: float
+    context: float
     rate: float
     per_weight: float
     tokens: int
     parameters: int
     sample: str
+
+
+def context(runner: ReferenceRunner, scored: NDArray[np.int64]) -> float:
+    """How far the last logits move, in their own spread, when all tokens before the last two are shuffled; 0: attention
+    tells nothing."""
+    random = np.random.default_rng(0)
+    other = np.array([[*random.permutation(row[:-2]), *row[-2:]] for row in scored])
+    a, b = (runner.run(ids)["logits"][:, -1] for ids in (scored, other))
+    return float(np.abs(a - b).mean() / a.std())
 
 
 def measure(out: Artifact, facts: dict[str, Any], text: Path, length: int, limit: int, prompt: str) -> Measured:
@@ -85,12 +96,14 @@ def measure(out: Artifact, facts: dict[str, Any], text: Path, length: int, limit
         right += (logits.argmax(-1) == wanted).sum().item()
         total += wanted.numel()
     spikes = firing(out.program, runner.stats().counts)
+    moved = context(runner, scored[:16])
     per_token = len(text.read_bytes()) / len(ids)
     written = generate(runner, tokenizer(prompt)["input_ids"], Sampling(48, 0.7, seed=0), (), length)
     return Measured(
         loss / total / math.log(2) / per_token,
         right / total,
         float(np.bincount(scored[:, 1:].ravel()).max() / total),
+        moved,
         spikes.firing_rate,
         spikes.additions_per_weight,
         facts.get("tokens", 0),
@@ -157,6 +170,7 @@ def cells(name: str, m: Measured, teacher: Measured) -> list[str]:
         f"{m.bits:.3f}",
         f"{m.accuracy:.1%}",
         f"{above:.2f}",
+        f"{m.context:.3f}",
         f"{m.rate:.3f}" if spiking else "",
         f"{m.per_weight:.3f}" if spiking else "",
         f"{m.per_weight * ADD / MAC:.1%}" if spiking else "100%",
@@ -166,8 +180,8 @@ def cells(name: str, m: Measured, teacher: Measured) -> list[str]:
 
 
 COLUMNS = (
-    "row", "bits per byte", "accuracy", "(acc − chance) ÷ teacher's", "firing rate", "T·R", "energy, T·R·0.9/4.6",
-    "parameters", "tokens",
+    "row", "bits per byte", "accuracy", "(acc − chance) ÷ teacher's", "context", "firing rate", "T·R",
+    "energy, T·R·0.9/4.6", "parameters", "tokens",
 )  # fmt: skip
 
 
