@@ -16,7 +16,7 @@ static inline __attribute__((always_inline)) void SD(gather_sums)(const int part
     for (int k = 0; k < 8; k++) sum[k] = SD_M(set1_epi32)(0);
     for (int32_t i = 0; i < events; i += 4) {
         int32_t four;
-        for (int k = 0; k < 4; k++) SD_AHEAD(next ? next + (i + k) * 64 : codes + at[i + SD(FAR) + k]);
+        for (int k = 0; k < 4; k++) SD_AHEAD(next ? next + (i + k) * 64 : codes + at[i + SD(NEAR) + k]);
         memcpy(&four, n + i, 4);
         const SD(reg) counts = SD_M(set1_epi32)(four);
         const SD(reg) a = SD(read)(codes + at[i]), b = SD(read)(codes + at[i + 1]);
@@ -38,7 +38,7 @@ static inline __attribute__((always_inline)) void SD(gather_sums)(const int part
         memcpy(&two, n + i, 2);
         const SD(reg) counts = SD_M(set1_epi16)(two);
         const unsigned char *one = codes + at[i], *other = codes + at[i + 1];
-        for (int k = 0; k < 2; k++) SD_AHEAD(next ? next + (i + k) * 64 : codes + at[i + SD(FAR) + k]);
+        for (int k = 0; k < 2; k++) SD_AHEAD(next ? next + (i + k) * 64 : codes + at[i + SD(NEAR) + k]);
         for (int p = 0; p < parts; p++) {
             const SD(reg) a = SD(read)(one + p * SD_NATIVE), b = SD(read)(other + p * SD_NATIVE);
             const SD(reg) all[2] = {SD_M(unpacklo_epi8)(a, b), SD_M(unpackhi_epi8)(a, b)};

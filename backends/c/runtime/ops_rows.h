@@ -8,7 +8,8 @@
  * of pairs of 16 bits, which makes reading a cell out so cheap that it needs no membrane of its own. A count beyond 8
  * bits is two events, n = low + 256·high; high parts have chunks of their own, shifted by 8.
  */
-enum { SD(LINE) = 128, SD(CHUNK) = 32767 / 15, SD(FAR) = 128 }; /* FAR: inputs ahead that are asked for */
+/* FAR: inputs ahead that are asked for in order; NEAR: events ahead, where few inputs spike. */
+enum { SD(LINE) = 128, SD(CHUNK) = 32767 / 15, SD(FAR) = 128, SD(NEAR) = 32 };
 
 struct SD(chunk) {
     int32_t first, events; /* a multiple of 4 of them, made up with counts of 0 */
