@@ -79,7 +79,8 @@ def library(folder: Path) -> Path:
     command = [*compiler(), *flags()]
     objects: list[Path] = []
     keys = hashlib.sha256()
-    for name in OBJECTS:
+    names = [n for n in OBJECTS if (folder / f"{n}.c").exists()]  # earlier versions emitted fewer
+    for name in names:
         key = _key(folder, name, command)
         keys.update(key.encode())
         objects.append(cache() / f"{name}-{key}.o")
@@ -89,7 +90,7 @@ def library(folder: Path) -> Path:
     cache().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache()) as own:
         objects[0] = Path(own) / "model.o"  # the library alone holds it, and others may build the same one now
-        for name, path in zip(OBJECTS, objects, strict=True):
+        for name, path in zip(names, objects, strict=True):
             if not path.exists():
                 _into(path, [*command, "-c", str(folder / f"{name}.c"), "-o"])
         link = [*compiler(), *(f for f in flags() if f.startswith(("-fsanitize", "-O")))]

@@ -23,6 +23,12 @@ def test_a_library_is_built_once(tmp_path: Path) -> None:
     assert not list(cache().glob("model-*.o"))
 
 
+def test_a_folder_from_before_a_source_was_added_is_built(tmp_path: Path) -> None:
+    folder = emit(*toy_decoder(1, seed=4), tmp_path)
+    (folder / "lif.c").unlink()
+    assert library(folder).exists()
+
+
 def test_several_may_build_one_model_at_once(tmp_path: Path) -> None:
     library(emit(*toy_decoder(1), tmp_path / "kernels"))
     folder = emit(*toy_decoder(1, seed=9), tmp_path / "model")
