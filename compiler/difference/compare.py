@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ...ir import Program
+from .names import brief
 from .ops import Group, groups
 from .sides import Side
 from .weights import WeightChange, weight_changes
@@ -104,10 +105,14 @@ def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Figure]:
 
 
 def _declarations(a: Program, b: Program) -> Iterator[tuple[str, str | None, str | None]]:
+    """What is declared otherwise; states of many layers that changed alike, together."""
     for what, x, y in zip(("meta", "input", "state", "output"), _declared(a), _declared(b), strict=True):
+        alike: dict[tuple[str | None, str | None], list[str]] = {}
         for name in dict.fromkeys([*x, *y]):
             if x.get(name) != y.get(name) and (what, name) != ("meta", "firing"):  # rates of encoders: a figure
-                yield f"{what} {name}", x.get(name), y.get(name)
+                alike.setdefault((x.get(name), y.get(name)), []).append(name)
+        for (before, after), names in alike.items():
+            yield from ((f"{what} {name}", before, after) for name in brief(names))
 
 
 def _declared(program: Program) -> tuple[dict[str, str], ...]:

@@ -12,11 +12,17 @@ from markupsafe import Markup
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; `strong` for what everybody should read."""
+    """A paragraph; `strong` for what everybody should read. What stands between backticks is code."""
 
     kind: ClassVar[str] = "text"
     text: str
     strong: bool = False
+
+    @property
+    def marked(self) -> Markup:
+        """The text as HTML."""
+        code = Markup("<code>{}</code>")
+        return Markup().join(code.format(part) if i % 2 else part for i, part in enumerate(self.text.split("`")))
 
 
 @dataclass(frozen=True)

@@ -106,13 +106,14 @@ def _chart(x: str | None, y: str | None, tick: Callable[[float], str] | None) ->
 
 
 _LONG = re.compile(r"""(?<=["( ])(-?\d+\.\d{2})\d+(?=[") ])""")  # a coordinate: texts stand between > and <
+_NAMELESS = re.compile(r'<g class="tick"><line[^>]*/><text[^>]*>\s+</text></g>')  # a mark whose name `thinned` took
 _NOUGHT = re.compile(r"""(?<=["( ])-?[\d.]+E-\d+(?=[") ])""")
 
 
 def _svg(chart: leather.Chart, told: str, height: int = _HEIGHT) -> Markup:
     """The chart with a view box, to fit its place, a name for those who cannot see it, and no needless digits."""
     text = str(chart.to_svg(width=_WIDTH, height=height))
-    body = _LONG.sub(r"\1", _NOUGHT.sub("0", text[text.index("<svg") :]))
+    body = _LONG.sub(r"\1", _NOUGHT.sub("0", _NAMELESS.sub("", text[text.index("<svg") :])))
     start = body.index(">") + 1
     head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(_WIDTH, height, told)
     return head + Markup(body[start:])

@@ -16,7 +16,7 @@ from sdllm.compiler.difference import Side, difference
 from sdllm.compiler.difference.names import brief
 from sdllm.compiler.journal.story import module_lines
 from sdllm.compiler.recipes import parse_pipeline
-from sdllm.ir import Op, Program, Value
+from sdllm.ir import Op, Program, Tensor, Value
 from sdllm.passes import Context, Step, run_pipeline
 
 from ..conftest import SMALL
@@ -49,6 +49,13 @@ def test_a_program_does_not_differ_from_itself_under_other_names() -> None:
     assert found.same
     assert (found.groups, found.declarations, found.weights) == ((), (), ())
     assert (found.same_ops, found.same_weights) == (len(program.ops), len(program.weights))
+
+
+def test_states_that_changed_alike_are_told_together() -> None:
+    program, store, _ = decoder(layers=3)
+    wide = {name: replace(state, type=Tensor("f32", ("B", 9, "P", 8))) for name, state in program.states.items()}
+    found = difference(Side("a", program, store), Side("b", replace(program, states=wide), store))
+    assert [what for what, *_ in found.declarations] == ["state layers.{0-2}.kv.k", "state layers.{0-2}.kv.v"]
 
 
 def test_any_one_attribute_that_changes_is_found() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,18 @@ def test_columns_are_as_high_as_their_values(values: list[int]) -> None:
     top = max(values)
     for value, height in zip(values, heights, strict=True):
         assert abs(height - (value / top * max(heights) if top else 0)) < 0.02
+
+
+@given(st.integers(1, 200))
+def test_marks_of_many_columns_keep_apart(count: int) -> None:
+    points = plots.thinned([(str(i), 1.0) for i in range(count)])
+    root = ET.fromstring(str(plots.columns(points, "step", "y")))
+    (axis,) = (g for g in root.iter("g") if g.get("class") == "axis bottom")
+    marks = [g.find("text") for g in axis.iter("g") if g.get("class") == "tick"]
+    places = [float(mark.get("x", "nan")) for mark in marks if mark is not None]
+    assert len(places) == len(range(0, count, max(1, count // 16)))
+    digits = len(str(count - 1))
+    assert all(b - a > 7 * digits for a, b in pairwise(places))  # a digit is less than 7 wide
 
 
 def test_texts_keep_their_digits_and_names_are_escaped() -> None:

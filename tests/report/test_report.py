@@ -39,6 +39,7 @@ def test_it_says_what_was_measured(page: Path, compiled: Path) -> None:
         assert name in text
     for line in artifact.metrics["layers"]:
         assert line["module"].split(".layers.")[1].partition(".")[2] in text
+    assert "<code>sdllm-compile energy</code>" in text
     assert not re.search(r"https?://(?!www\.w3\.org/)", text)
 
 

@@ -82,4 +82,4 @@ def _steps(layers: Sequence[Line], attention: bool) -> Plot | None:
     what = "attention" if attention else "linear layers"
     points = [(str(step), spikes / whole * 100) for step, spikes in enumerate(total)]
     table = Table("", ("time step", "spikes", "%"), [(i, n, n / whole * 100) for i, n in enumerate(total)])
-    return Plot(f"Spikes by time step, {what}", plots.columns(points, "time step", "% of spikes"), table)
+    return Plot(f"Spikes by time step, {what}", plots.columns(plots.thinned(points), "time step", "% of spikes"), table)
