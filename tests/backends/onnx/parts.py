@@ -1,4 +1,4 @@
-"""Codes, weights, masks and programs that several of these tests go through."""
+"""Masks and programs that several of these tests go through."""
 
 from __future__ import annotations
 
@@ -7,43 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from sdllm.ir import (
-    CSD,
-    GIF,
-    OPS,
-    Binary,
-    Bits,
-    Builder,
-    DigitRamp,
-    FloatWeight,
-    GridWeight,
-    Loc,
-    Program,
-    Ramp,
-    RowWeight,
-    Segment,
-    SignedBits,
-    Spikes,
-    Store,
-    Tensor,
-    Ternary,
-)  # fmt: skip
+from sdllm.backends.conformance.parts import OUT, WIDTH
+from sdllm.ir import OPS, Builder, Loc, Program, Segment, Spikes, Store, Tensor, WeightType
 
 from ...ir.samples import random_value, random_weight
 
 ACTIVATIONS = next(iter(OPS["nn.activation"].attrs.values())).words
-SIGNED = [
-    Ternary(7), Ternary(60), CSD(7), SignedBits(6), Ramp(4, 2), Ramp(16, 2), DigitRamp(3, 2, 5), GIF(4, 3, True),
-]  # fmt: skip
-UNSIGNED = [Binary(15), Bits(8), GIF(16, 1), GIF(16, 3)]
-WIDTH, OUT = 22, 19
 TOKENS = ("B", "S", WIDTH)
-WEIGHTS: dict[str, GridWeight | RowWeight] = {
-    "per channel": GridWeight(8, WIDTH, False, (OUT, WIDTH)),
-    "grouped": GridWeight(4, 8, False, (OUT, WIDTH)),
-    "with minima": GridWeight(4, 8, True, (OUT, WIDTH)),
-    "rows on one scale": RowWeight(4, 8, (OUT, WIDTH)),
-}
 WAYS = [
     {"causal": causal, "window": window, "softcap": softcap, "alibi": alibi}
     for causal, window, softcap, alibi in every((True, False), (0, 3), (0.0, 2.0), (False, True))
@@ -67,7 +37,7 @@ def masked() -> tuple[Builder, Any]:
     return b, b.input("mask", Tensor("i64", ("B", "P+S")))
 
 
-def product(segments: tuple[Segment, ...], of: GridWeight | RowWeight | FloatWeight) -> tuple[Any, Store]:
+def product(segments: tuple[Segment, ...], of: WeightType) -> tuple[Any, Store]:
     """ids and counts to membranes, sums (less zero points) and outputs."""
     b, store = Builder(), Store()
     b.input("ids", Tensor("i64", ("B", "S")))
@@ -79,6 +49,6 @@ def product(segments: tuple[Segment, ...], of: GridWeight | RowWeight | FloatWei
     m = b.one("spike.linear", n, weights=[weight], loc=Loc("model.proj"))
     centred = b.one("spike.center", m, z, weights=[weight])
     sums = b.one("spike.sum", n, z, weights=[weight])
-    extra = [sums] if isinstance(of, GridWeight) and of.minimum else []
+    extra = [sums] if "minima" in of.forms else []
     y = b.one("spike.read_out", centred, v, *extra, weights=[weight, bias])
     return b.program({"m": m, "centred": centred, "sums": sums, "y": y}), store

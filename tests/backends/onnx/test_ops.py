@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
+from sdllm.backends.conformance.parts import SIGNED, UNSIGNED, WEIGHTS, WIDTH
 from sdllm.backends.onnx.integers import digits_needed, weight_digits
 from sdllm.backends.onnx.printers import PRINTERS
 from sdllm.ir import CSD, OPS, Builder, Code, DigitRamp, Segment, Store, Tensor
@@ -16,7 +18,7 @@ from sdllm.ir import CSD, OPS, Builder, Code, DigitRamp, Segment, Store, Tensor
 from ...ir.samples import SAMPLES, World, random_value
 from ..common import assert_same, refer
 from .common import EXACT, emit, operators, run
-from .parts import ACTIVATIONS, SIGNED, TOKENS, UNSIGNED, WAYS, WEIGHTS, WIDTH, masked, masked_inputs, product
+from .parts import ACTIVATIONS, TOKENS, WAYS, masked, masked_inputs, product
 
 HERE = "ai.sdllm"
 
@@ -94,21 +96,9 @@ def test_priced_encoders(code: Code, price: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = np.concatenate((edges, np.nextafter(edges, np.float32(9e9)), rng.normal(size=99) * 9, [0.0, 1e30, -1e30]))
     x = np.resize(x.astype(np.float32), (len(x) // WIDTH + 1, WIDTH))[None]
-    inputs = {"ids": torch_zeros(x.shape[:2]), "x": as_torch(x)}
+    inputs = {"ids": torch.zeros(x.shape[:2], dtype=torch.int64), "x": torch.from_numpy(x)}
     program = b.program({"n": n})
     assert_same(run(program, Store(), tmp_path, inputs)[0], refer(program, Store(), inputs)[0])
-
-
-def torch_zeros(shape: tuple[int, ...]) -> Any:
-    import torch
-
-    return torch.zeros(shape, dtype=torch.int64)
-
-
-def as_torch(x: Any) -> Any:
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(x))
 
 
 def test_digits_say_the_number() -> None:
