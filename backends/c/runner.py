@@ -51,6 +51,12 @@ class CState:
             self.runner.free(state)
 
 
+def _shapes(path: Path) -> dict[str, dict[str, list[Any]]]:
+    """dtype, shape and form of inputs and outputs; folders of earlier versions, without trains, name no form."""
+    kinds: dict[str, dict[str, list[Any]]] = json.loads(path.read_text(encoding="utf-8"))
+    return {kind: {name: [*of, ""][:3] for name, of in values.items()} for kind, values in kinds.items()}
+
+
 class CRunner:
     """Runs the model of a folder. Sequences of a batch go one after the other.
 
@@ -72,7 +78,7 @@ class CRunner:
         self._spare: list[Any] = []
         self.library = library(folder)
         self._c = load(self.library)
-        self._shapes: dict[str, Any] = json.loads((folder / SHAPES).read_text(encoding="utf-8"))
+        self._shapes = _shapes(folder / SHAPES)
         threads = threads or usual_threads(1)
         self._counts = int(stats)
         self.counting = False

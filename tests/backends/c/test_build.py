@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sdllm.backends.c.build import cache, library
-from sdllm.backends.c.runner import CRunner
+from sdllm.backends.c.runner import SHAPES, CRunner
 
 from ...toys import toy_decoder
 from .common import emit
@@ -23,10 +25,16 @@ def test_a_library_is_built_once(tmp_path: Path) -> None:
     assert not list(cache().glob("model-*.o"))
 
 
-def test_a_folder_from_before_a_source_was_added_is_built(tmp_path: Path) -> None:
+def test_a_folder_from_before_trains_is_built_and_runs(tmp_path: Path) -> None:
+    """It has no lif.c, and its shapes.json names no forms."""
     folder = emit(*toy_decoder(1, seed=4), tmp_path)
     (folder / "lif.c").unlink()
-    assert library(folder).exists()
+    ids = np.array([[1, 2, 3]])
+    want = CRunner(folder).run(ids)["logits"]
+    shapes = json.loads((folder / SHAPES).read_text())
+    old = {kind: {name: of[:2] for name, of in values.items()} for kind, values in shapes.items()}
+    (folder / SHAPES).write_text(json.dumps(old))
+    np.testing.assert_array_equal(CRunner(folder).run(ids)["logits"], want)
 
 
 def test_several_may_build_one_model_at_once(tmp_path: Path) -> None:
