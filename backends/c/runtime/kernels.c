@@ -14,11 +14,6 @@
 #include <arm_neon.h>
 #endif
 
-static int sd_rising(const void *a, const void *b) {
-    const float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
 #include "kernels_portable.h"
 #ifdef SD_X86
 #include "kernels_avx2.h"

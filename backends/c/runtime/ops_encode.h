@@ -1,11 +1,19 @@
 /* Floats to counts, and to plain integers. Included once for each instruction set. */
 
-/* The rank-th smallest magnitude, by sorting: clipped encoders are for experiments. */
+/* The rank-th smallest magnitude, bit by bit from the highest: magnitudes are ordered as the integers of their bits. */
 static float SD(quantile)(const float *x, sd_int n, sd_int rank, float *room) {
+    int32_t *bits = (int32_t *)(void *)room, found = 0;
     if (rank == 0) return 0.0f;
-    for (sd_int i = 0; i < n; i++) room[i] = fabsf(x[i]);
-    qsort(room, (size_t)n, sizeof *room, sd_rising);
-    return room[rank - 1];
+    memcpy(bits, x, (size_t)n * sizeof *bits);
+    for (sd_int i = 0; i < n; i++) bits[i] &= INT32_MAX;
+    for (int32_t bit = 1 << 30; bit; bit >>= 1) {
+        int32_t below = 0;
+        for (sd_int i = 0; i < n; i++) below += bits[i] < (found | bit);
+        if (below < rank) found |= bit;
+    }
+    float size;
+    memcpy(&size, &found, sizeof size);
+    return size;
 }
 
 static void SD(clipped)(float *u, const float *x, sd_int n, int form, float low) {
