@@ -6,7 +6,7 @@ A backend reads programs and weights (sdllm.ir) and nothing else of ours; it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -77,6 +77,15 @@ class Branching(Runner, Protocol):
 
     def branch(self, ids: Ids, batch: int) -> Any:
         """A state of `batch` sequences, all of which have the tokens ids i64[S] behind them, S at least 1."""
+        ...
+
+
+@runtime_checkable
+class Serial(Runner, Protocol):
+    """A runner that takes the sequences of a batch one after the other; scoring then pads none of them."""
+
+    def apart(self, state: Any) -> Sequence[Any]:
+        """The sequences of a state, each as a state of its own. The state itself is used up."""
         ...
 
 

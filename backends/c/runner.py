@@ -136,6 +136,11 @@ class CRunner:
         state.past, state.mask = len(ids), np.ones((batch, len(ids)), dtype=np.int64)
         return state
 
+    def apart(self, state: CState) -> list[CState]:
+        """As Serial.apart."""
+        held, state.states = state.states, []
+        return [CState(self, [one], state.past, state.mask[b : b + 1]) for b, one in enumerate(held)]
+
     def free(self, state: Any) -> None:
         """Give a C state back: a few are kept, as making one clears room for a whole context."""
         if not self._model:

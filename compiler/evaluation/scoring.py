@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...backends.interface import Branching, Runner
+from ...backends.interface import Branching, Runner, Serial
 from ..errors import InputError
 from .pairs import Pair
 
@@ -91,17 +91,21 @@ def _batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[Sequence[Row]]:
         start = stop
 
 
-def _run(runner: Runner, batch: Sequence[Row], shared: Row) -> NDArray[np.float32]:
-    """Logits of a batch after the tokens that all begin with, padded on the right; what stands in the padding is
-    hidden, and its logits mean nothing."""
+def _run(runner: Runner, batch: Sequence[Row], shared: Row) -> Iterable[NDArray[np.float32]]:
+    """Logits of each row after the tokens that all begin with. Rows are padded on the right where they run side by
+    side; what stands in the padding is hidden, and its logits mean nothing."""
+    state = None
+    if shared and isinstance(runner, Branching):
+        state = runner.branch(np.array(shared, dtype=np.int64), len(batch))
+    if isinstance(runner, Serial):
+        states = (runner.new_state() for _ in batch) if state is None else runner.apart(state)
+        tokens = (np.array([row[len(shared) :]], dtype=np.int64) for row in batch)
+        return (runner.run(ids, one)["logits"][0] for ids, one in zip(tokens, states, strict=True))
+    state = runner.new_state(len(batch)) if state is None else state
     longest = len(batch[0])
     ids = np.array([[*row, *(row[-1:] * (longest - len(row)))] for row in batch], dtype=np.int64)
     lengths = np.array([len(row) for row in batch])
     mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
-    if shared and isinstance(runner, Branching):
-        state = runner.branch(np.array(shared, dtype=np.int64), len(batch))
-    else:
-        state = runner.new_state(len(batch))
     return runner.run(ids[:, len(shared) :], state, mask=None if mask.all() else mask)["logits"]
 
 

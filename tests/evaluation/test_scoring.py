@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sdllm.backends.interface import Branching, Ids
+from sdllm.backends.interface import Branching, Ids, Serial
 from sdllm.backends.registry import backend as find_backend
 from sdllm.compiler.artifact import open_artifact
 from sdllm.compiler.errors import InputError
@@ -117,6 +117,8 @@ def test_a_shared_context_is_run_once_and_changes_nothing(compiled: Path, tmp_pa
     expected, found = score(Plain(alone), pairs, 64), score(shared, pairs, 64)
     assert [s.likelihood for s in found] == pytest.approx([s.likelihood for s in expected], abs=1e-3)
     assert shared.stats().tokens < alone.stats().tokens - 3 * (29 + 24) + 12  # padding
+    if isinstance(shared, Serial):
+        assert shared.stats().tokens == (29 + 24) + 2 * (1 + 2 + 3 + 4) + (2 + 3 + 4 + 5)  # and none
 
 
 def test_a_context_that_is_cut_is_not_shared(subject: Subject, hf: Any) -> None:
