@@ -142,7 +142,7 @@ def main() -> None:
 
 HEAD = (
     "| encoder | weights | perplexity | × source (95 %) | additions | updates | spikes | non-zero | steps | "
-    "mult./output | bits | attention |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "mult./output | encoded | bits | attention | head |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -159,9 +159,10 @@ def text_of(entry: dict[str, Any]) -> str:
     ]
     if cost:
         cells += [f"{cost[k]:.3f}" for k in ("additions", "updates", "spikes", "nonzero")]
-        cells += [str(cost["steps"]), f"{cost['multiplies']:.2f}", f"{cost['bits']:.2f}", f"{cost['attention']:.2f}"]
+        cells += [str(cost["steps"]), f"{cost['multiplies']:.2f}", f"{cost['encodings']:.4f}"]
+        cells += [f"{cost[k]:.2f}" for k in ("bits", "attention", "head")]
     else:
-        cells += ["—"] * 8
+        cells += ["—"] * 10
     return "| " + " | ".join(cells) + " |"
 
 
