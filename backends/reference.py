@@ -45,8 +45,11 @@ class ReferenceRunner:
 
     def branch(self, ids: Ids, batch: int) -> RunState:
         """As Branching.branch."""
+        import torch
+
         state = self.new_state(1)
-        self.run(ids[None], state)
+        self._interpreter.extend({"ids": torch.from_numpy(ids[None])}, state, self._watch)
+        self._tokens += ids.size
         return state.fork(batch)
 
     def stats(self) -> Stats:

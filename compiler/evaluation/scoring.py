@@ -16,6 +16,7 @@ from .pairs import Pair
 
 BATCH_TOKENS = 2048  # of logits in memory at once: 400 MB at a vocabulary of 49,152
 WORTH = 64  # tokens saved that make up for choices of one context not being batched with others
+ALONE = 8  # tokens of a context whose logits nobody needs, where nothing is batched anyway
 
 Progress = Callable[[int, int, str], None]
 Row = tuple[int, ...]
@@ -51,7 +52,7 @@ def score(
         contexts[row] = tuple(pair.context[:-1]) if row[0] == pair.context[0] else ()
     found: dict[int, Score] = {}
     done, total = 0, sum(map(len, wanted))
-    for shared, rows in _groups(contexts, isinstance(runner, Branching)).items():
+    for shared, rows in _groups(contexts, runner).items():
         for batch in _batches(rows, batch_tokens):
             progress(done, total, "tokens")
             for row, logits in zip(batch, _run(runner, batch, shared), strict=True):
@@ -63,13 +64,14 @@ def score(
     return [found[index] for index in range(len(pairs))]
 
 
-def _groups(contexts: dict[Row, Row], branching: bool) -> dict[Row, list[Row]]:
+def _groups(contexts: dict[Row, Row], runner: Runner) -> dict[Row, list[Row]]:
     """Rows, longest first, by the tokens that are run once for all of them: those of a context, or none."""
+    branching, serial = isinstance(runner, Branching), isinstance(runner, Serial)
     times = Counter(contexts.values())
     groups: dict[Row, list[Row]] = {}
     for row in sorted(contexts, key=lambda row: (-len(row), row)):
         shared = contexts[row]
-        worth = branching and (times[shared] - 1) * len(shared) >= WORTH
+        worth = branching and ((times[shared] - 1) * len(shared) >= WORTH or (serial and len(shared) >= ALONE))
         groups.setdefault(shared if worth else (), []).append(row)
     return groups
 

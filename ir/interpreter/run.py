@@ -111,6 +111,17 @@ class Interpreter:
         state.past += ids.shape[1]
         return outputs
 
+    def extend(self, inputs: Mapping[str, T], state: RunState, watch: Watch | None = None) -> None:
+        """Extend a state as `run` does, and leave out the floats after the last op that extends it or has to do with
+        spikes: the head of a decoder, and what stands before it."""
+        ops = self.program.ops
+        stop = max((i + 1 for i, op in enumerate(ops) if not op.name.startswith("nn.")), default=0)
+        with torch.inference_mode():
+            values = self.bind(inputs, state)
+            for index in range(stop):
+                self.step(index, values, state, watch)
+        state.past += inputs["ids"].shape[1]
+
     def finish(self, start: int, values: dict[str, T], state: RunState, watch: Watch | None = None) -> dict[str, T]:
         """Run the ops from number `start` on and give the outputs; `values` are those that live there, and are used
         up."""
