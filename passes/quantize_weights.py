@@ -31,7 +31,7 @@ class QuantizeWeights(Pass):
     minimum=true gives each group a minimum as well (as Q4_1 has). rows=true gives each group an integer step and
     offset on one scale a row, so that a row needs one membrane and one multiply whatever its groups; a model that
     comes from a Q4_1 file keeps its own grid under rtn with bits=4, group=32 and either of the two. The head stays
-    float unless head_bits is given.
+    float unless head_bits is given; under gptq its inputs count as well, as a program that spikes already has them.
     code, in place of bits, makes weights spikes: gif:2:1:true is ternary, gif:4:1 beside minima has 4 levels.
     salient_code is that of channels which allocate-steps set apart: gif:4:2 is two such spikes.
     """
@@ -65,7 +65,8 @@ class QuantizeWeights(Pass):
         wanted = {op.result.name: self._grid(program, op) for op in body}
         wanted.update({op.result.name: self._plain(program, op) for op in program.ops if op.result.name in out})
         _check_stage(program, wanted)
-        moments = _second_moments(program, ctx, body) if self.method == "gptq" and body else {}
+        spread = [op for op in program.ops if op.result.name in wanted and is_float(program, op)]
+        moments = _second_moments(program, ctx, spread) if self.method == "gptq" and spread else {}
         learned = Learned({}, {}, {})
         if self.method == "omniquant" and body:
             learned = self._learned(program, ctx, {op.result.name: wanted[op.result.name] for op in body})

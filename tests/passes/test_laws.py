@@ -116,6 +116,20 @@ def test_gptq_loses_less_output_than_rounding() -> None:
     assert errors["gptq"] < errors["rtn"]
 
 
+@pytest.mark.parametrize("first", ["fold-scales", "quantize-weights{bits=4,group=8},insert-encoders"])
+def test_gptq_spreads_the_errors_of_a_head(first: str) -> None:
+    """Of a float program, and of one that spikes already: by the inputs its own body gives the head."""
+    program, store, ids = decoder()
+    before = run_pipeline(program, parse_pipeline(first), Context(store, ids))
+    want = outputs(before, store, ids)
+    errors = {}
+    for method in ("rtn", "gptq"):
+        text = f"quantize-weights{{method={method},bits=8,group=8,head_bits=3}}"
+        after = run_pipeline(before, parse_pipeline(text), Context(store, ids))
+        errors[method] = (outputs(after, store, ids) - want).norm()
+    assert errors["gptq"] < 0.9 * errors["rtn"]
+
+
 def test_select_and_parse() -> None:
     passes = parse_pipeline("fold-norms,rotate{seed=3},insert-encoders")
     assert [p.name for p in select(passes, "rotate", "rotate")] == ["rotate"]
