@@ -37,12 +37,14 @@ from .arena import Arena
 from .costs import read, where
 from .kept import halves
 from .options import Options
-from .pack import Cell, interleaved, matrix, trains
+from .pack import Cell, interleaved, matrix, nibble_lines, trains
 from .steps import Step
 from .views import ALL, HALF, NEW, Size, Slot, View, call, size_of
 from .weightfile import Sections
 
 Array = NDArray[Any]
+
+_SUMMED = 4096  # most nibbles whose products with 16 bits are summed in 32
 
 SIZES: dict[str, Size] = {"S": NEW, "P": "t->P", "P+S": ALL}
 MOST_STEPS = 7  # of a train: its steps are the bits of an int8
@@ -323,7 +325,7 @@ class Emitter:
         hot = any(op.name == "nn.linear" for op in self.program.weight_users()[name])
         each = -(-out // 16) * 16 * width
         scales = minima = -1
-        group = width
+        group, base = width, 0
 
         def blocks(part: str, dtype: str) -> int:
             size = -(-out // 16) * 16 * of.forms[part][1][1] * np.dtype(dtype).itemsize
@@ -335,7 +337,9 @@ class Emitter:
             form, dtype = ("SD_F16", "<f2") if self.options.floats == "f16" else ("SD_F32", "<f4")
             part = "values"
         elif isinstance(of, GridWeight):
-            form, dtype, part, group = "SD_I8", "|i1", "codes", of.group
+            form, dtype, part, group, base = "SD_I8", "|i1", "codes", of.group, of.range[0]
+            if of.bits <= 4 and group % 8 == 0 and width % 8 == 0 and group <= _SUMMED:
+                form = "SD_I4"
             scales = blocks("scales", "<f2")
             minima = blocks("minima", "<f2") if of.minimum else -1
         elif isinstance(of, RowWeight):
@@ -346,13 +350,19 @@ class Emitter:
 
         def values() -> Array:
             parts = self.store.get(weight)
+            if isinstance(of, GridWeight) and form == "SD_I4":
+                return nibble_lines(of, parts[part])
             wide = matrix(integers(of, parts) if isinstance(of, RowWeight) else parts[part])
             if form == "SD_F16" and float(np.abs(wide).max(initial=0)) > 65504:
                 raise IRError(f"@{name} has numbers too large for float16: emit it with floats=f32")
             return wide.astype(dtype)
 
-        number = self.sections.add((weight.sha256, "matrix"), each * np.dtype(dtype).itemsize, values, hot=hot)
-        body = f"{{{form}, {number}, {scales}, {minima}, {self.padded_bias([(bias, out)])}, {width}, {out}, {group}}}"
+        size = each // 2 if form == "SD_I4" else each * np.dtype(dtype).itemsize
+        number = self.sections.add((weight.sha256, "matrix"), size, values, hot=hot)
+        sections = f"{number}, {scales}, {minima}, {self.padded_bias([(bias, out)])}"
+        body = f"{{{form}, {sections}, {width}, {out}, {group}, {base}}}"
+        if form == "SD_I4":  # the inputs' two bytes, and a sum and a scale of each run, which has 8 inputs or more
+            self.need(self.most_tokens * 3 * width + 64)
         return "&" + self.table("struct sd_matrix", "matrix", body, array=False)
 
     def padded_bias(self, parts: Sequence[tuple[str | None, int]], gated: bool = False) -> int:

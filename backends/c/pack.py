@@ -91,6 +91,13 @@ def dense_codes(codes: Array, runs: Sequence[Cell], nibbles: bool) -> Array:
     return np.concatenate(made, axis=1)
 
 
+def nibble_lines(of: GridWeight, codes: Array) -> Array:
+    """Codes i8 [out, in] of at most 4 bits in that layout, as one run."""
+    width = of.shape[1]
+    whole = rows_to(unsigned(of, codes)[0], padded(of.shape[0]))
+    return dense_codes(whole, [Cell(0, width, 0, width, 0, 0, 0, 0)], True)
+
+
 def dense_size(out: int, runs: Sequence[Cell], nibbles: bool) -> int:
     """Bytes of that."""
     return out * sum(run.padded for run in runs) // (2 if nibbles else 1)

@@ -84,12 +84,14 @@ struct sd_call {
     sd_int n_stride, v_stride, y_stride;
 };
 
-/* A float matrix: blocks of 16 outputs, for each input 16 numbers. */
-enum { SD_F32, SD_F16, SD_I8, SD_I32 };
+/* A matrix for floats: blocks of 16 outputs, for each input 16 numbers. I4: unsigned nibbles, as the dense kernel above
+ * has them, `base` what to add to each; groups and inputs are multiples of 8. */
+enum { SD_F32, SD_F16, SD_I8, SD_I32, SD_I4 };
 
 struct sd_matrix {
     int form, values, scales, minima, bias; /* sections, or -1 */
     sd_int in, out, group;
+    int32_t base;
 };
 
 /* ---- attention ---- */

@@ -3,6 +3,7 @@
 #include "ops_dense.h"
 #include "ops_event.h"
 #include "ops_rows.h"
+#include "ops_matrix.h"
 
 static void SD(linear)(struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c) {
     int32_t *seen = sd_seen(t, t->S * l->n_planes * l->out);
