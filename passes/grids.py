@@ -52,14 +52,18 @@ def _codes(
     return torch.clamp(torch.round(shifted / scale), low, high)
 
 
-def find_scales(w: torch.Tensor, of: GridWeight, *, search: bool = True, first: int = 0) -> Scales:
+def find_scales(
+    w: torch.Tensor, of: GridWeight, *, search: bool = True, first: int = 0, costs: torch.Tensor | None = None
+) -> Scales:
     """Scales for the columns w [out, inputs] of whole groups from `first` on; with `search` those of least squared
-    error.
+    error, each column's times its cost [inputs].
     """
     out, inputs = w.shape
     groups = -(-inputs // of.group)
     # The last group may be smaller: its last input stands in for those it lacks, so that they widen no range.
-    padded = torch.cat((w, w[:, -1:].expand(out, groups * of.group - inputs)), 1).reshape(out, groups, -1)
+    lacking = groups * of.group - inputs
+    padded = torch.cat((w, w[:, -1:].expand(out, lacking)), 1).reshape(out, groups, -1)
+    costs = None if costs is None else torch.cat((costs, costs.new_zeros(lacking))).reshape(groups, -1)
     low, high = (limit[first : first + groups] for limit in limits(of))
     best_scale, best_minimum, best_error = None, None, None
     few = float((high - low).min()) < 3
@@ -72,7 +76,8 @@ def find_scales(w: torch.Tensor, of: GridWeight, *, search: bool = True, first: 
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         third = None if minimum is None else minimum[..., None]
         codes = _codes(padded, scale[..., None], third, low[:, None], high[:, None])
-        error = (codes * scale[..., None] + (0 if third is None else third) - padded).square().sum(-1)
+        off = (codes * scale[..., None] + (0 if third is None else third) - padded).square()
+        error = (off if costs is None else off * costs).sum(-1)
         if best_error is None or best_scale is None:
             best_scale, best_minimum, best_error = scale, minimum, error
             continue
@@ -134,11 +139,15 @@ def _spans(inputs: int, group: int, block: int) -> Iterator[tuple[int, int]]:
             yield start, min(start + block, last)
 
 
-def gptq(matrix: NDArray[np.float32], of: GridWeight, factor: torch.Tensor, *, block: int = 64) -> Parts:
+def gptq(
+    matrix: NDArray[np.float32], of: GridWeight, factor: torch.Tensor, *, block: int = 64, costly: bool = False
+) -> Parts:
     """Columns rounded one after the other, each error spread over those to come (Frantar et al., GPTQ, algorithm 1).
 
     factor f32 [in, in] is what `inverse_factor` makes of the inputs' second moments. A group's scale is found when its
-    first column is reached, from the weights as the errors so far have changed them.
+    first column is reached, from the weights as the errors so far have changed them; with `costly` by what rounding a
+    column costs the outputs, once the columns after it have made good what they can: its squared error over the
+    factor's squared diagonal (GPTQ, equation 2).
     """
     inputs = matrix.shape[1]
     # Inputs lie along the rows here, so that the column being rounded is contiguous.
@@ -151,7 +160,9 @@ def gptq(matrix: NDArray[np.float32], of: GridWeight, factor: torch.Tensor, *, b
     for start, stop in _spans(inputs, of.group, block):
         group = start // of.group
         if start % of.group == 0:
-            found = find_scales(torch.from_numpy(w[start : start + of.group].T.copy()), of, first=group)
+            some = torch.from_numpy(w[start : start + of.group].T.copy())
+            costs = factor.diagonal()[start : start + of.group] ** -2.0 if costly else None
+            found = find_scales(some, of, first=group, costs=costs)
             scale[group] = found.scale[:, 0].numpy()
             minimum[group] = 0.0 if found.minimum is None else found.minimum[:, 0].numpy()
         errors = np.zeros((stop - start, w.shape[1]), dtype=np.float32)

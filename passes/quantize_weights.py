@@ -23,7 +23,8 @@ from .rows import rows_on_one_scale
 class QuantizeWeights(Pass):
     """Weights of every linear onto a grid of `bits` bits, per channel (group=0) or with a scale for `group` inputs.
 
-    method rtn rounds to nearest; gptq spreads rounding errors by the inputs' second moments on calibration text;
+    method rtn rounds to nearest; gptq spreads rounding errors by the inputs' second moments on calibration text, and
+    with costly=true chooses scales by what an error costs the outputs then, not the weights;
     omniquant learns, block by block, how much of each group's range to clip and, where `activations` of so many bits
     are in the loop (`salient` for channels set apart), scales of the channels between norm, up-projection or values and
     the next linears; with `attention`, bits of keys and values, scales between keys and queries as well. preset says
@@ -44,6 +45,7 @@ class QuantizeWeights(Pass):
     rows: bool = False
     search: bool = True
     damp: float = 0.01
+    costly: bool = False
     preset: str = "hour"
     epochs: int = 0
     lwc_lr: float = 1e-2
@@ -100,6 +102,8 @@ class QuantizeWeights(Pass):
             raise PassError(f"bits are 2 to {most}{' beside a minimum' * self.minimum}")
         if self.rows and (self.method != "rtn" or self.minimum or max(self.bits, self.head_bits) > 7 or self.code):
             raise PassError("rows=true goes with method=rtn, up to 7 bits and no code, and has minima of its own")
+        if self.costly and self.method != "gptq":
+            raise PassError("costly=true goes with method=gptq")
         if self.group < 0 or not 0 < self.damp < math.inf:
             raise PassError("group is 0 or more, damp more than 0")
         if self.salient_code and not self.code:
@@ -163,7 +167,7 @@ class QuantizeWeights(Pass):
     def _quantised(self, matrix: NDArray[np.float32], of: GridWeight | RowWeight, factor: torch.Tensor | None) -> Parts:
         if isinstance(of, RowWeight):
             return rows_on_one_scale(matrix, of, search=self.search)
-        return round_to_nearest(matrix, of, search=self.search) if factor is None else gptq(matrix, of, factor)
+        return round_to_nearest(matrix, of, search=self.search) if factor is None else gptq(matrix, of, factor, costly=self.costly)
 
 
 def _check_stage(program: Program, wanted: Collection[str]) -> None:
