@@ -167,7 +167,11 @@ class QuantizeWeights(Pass):
     def _quantised(self, matrix: NDArray[np.float32], of: GridWeight | RowWeight, factor: torch.Tensor | None) -> Parts:
         if isinstance(of, RowWeight):
             return rows_on_one_scale(matrix, of, search=self.search)
-        return round_to_nearest(matrix, of, search=self.search) if factor is None else gptq(matrix, of, factor, costly=self.costly)
+        return (
+            round_to_nearest(matrix, of, search=self.search)
+            if factor is None
+            else gptq(matrix, of, factor, costly=self.costly)
+        )
 
 
 def _check_stage(program: Program, wanted: Collection[str]) -> None:

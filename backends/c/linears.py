@@ -25,6 +25,7 @@ from .pack import (
     flags,
     interleaved,
     lined,
+    narrow,
     padded,
     plane_sums,
     unsigned,
@@ -81,12 +82,13 @@ class _Packing:
         self.out = sum(padded(w.type.shape[0]) for w in self.weights)
         usual = isinstance(of, RowWeight) and self.nibbles and len(self.planes) == 1 and _fits(spikes)
         self.plain = usual and all(c.stop - c.start == 32 for c in self.cells)
+        narrow = e.program.meta.get("narrow_offsets", -1) if self.dense and self.plain and of.bits == 4 else -1
+        self.narrow = narrow if isinstance(narrow, int) and 0 <= narrow < 8 else -1
         self.key = (*(w.sha256 for w in self.weights), kernel, spikes.starts, group.gated is not None)
 
-    def _rows(self, part: str, dtype: Any = None) -> Array:
+    def _rows(self, part: str) -> Array:
         parts = [self.e.store.get(w)[part] for w in self.weights]
-        whole = interleaved(parts, self.group.gated is not None)
-        return whole if dtype is None else whole.astype(dtype)
+        return interleaved(parts, self.group.gated is not None)
 
     def codes(self) -> int:
         size = (
@@ -108,7 +110,10 @@ class _Packing:
         size = (self.out if self.dense else lined(self.out)) * len(groups) * np.dtype(dtype).itemsize
 
         def make() -> Array:
-            values = self._rows(part, dtype)[:, list(groups)]
+            values = self._rows(part)
+            if part == "offsets" and self.narrow >= 0:
+                values = narrow(values, self._rows("steps"), self.narrow)
+            values = values[:, list(groups)].astype(dtype)
             return by_block(values) if self.dense else by_line(values)
 
         return self.e.sections.add((*self.key, part), size, make)
@@ -117,8 +122,11 @@ class _Packing:
         """Sections of steps, offsets, scales and minima."""
         if isinstance(self.of, RowWeight):
             groups = [c.group for c in self.cells]
-            scales = self.e.sections.add((*self.key, "scales"), 4 * self.out, lambda: self._rows("scales", "<f4"))
-            return self._spread("steps", groups, "|u1"), self._spread("offsets", groups, "<i2"), scales, -1
+            scales = self.e.sections.add(
+                (*self.key, "scales"), 4 * self.out, lambda: self._rows("scales").astype("<f4")
+            )
+            offsets = self._spread("offsets", groups, "<i2" if self.narrow < 0 else "|i1")
+            return self._spread("steps", groups, "|u1"), offsets, scales, -1
         groups = [p.group for p in self.planes]
         minima = self._spread("minima", groups, "<f2") if self.of.minimum else -1
         return -1, -1, self._spread("scales", groups, "<f2"), minima
@@ -189,7 +197,7 @@ def linear_group(e: Emitter, group: LinearGroup) -> None:
     rows, gated = isinstance(p.of, RowWeight), group.gated is not None
     sums = p.sums() if z is not None and not centred else -1
     flags_text = ", ".join(str(f).lower() for f in (rows, gated, ragged, p.plain and sums < 0))
-    sizes = f"{n.size}, {p.of.shape[1]}, {whole}, {p.out}, {0 if rows else p.of.range[0]}"
+    sizes = f"{n.size}, {p.of.shape[1]}, {whole}, {p.out}, {0 if rows else p.of.range[0]}, {p.narrow}"
     shape = f"{len(p.cells)}, {len(p.planes)}, {len(p.spikes.segments)}, {e.cells(p.cells)}"
     sections = f"{p.codes()}, {steps}, {offsets}, {scales}, {minima}, {bias}, {sums}"
     body = (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...ir import Code, GridWeight, RowWeight, Segment
+from ...ir import Code, GridWeight, IRError, RowWeight, Segment
 from ...ir.types import planes
 
 Array = NDArray[Any]
@@ -116,6 +116,15 @@ def event_codes(codes: Array, nibbles: bool) -> Array:
 def lined(out: int, nibbles: bool = True) -> int:
     """Outputs in whole lines of the event layout."""
     return -(-out // (LINE * (1 + nibbles))) * LINE * (1 + nibbles)
+
+
+def narrow(offsets: Array, steps: Array, shift: int) -> Array:
+    """Offsets -8·step + m·2^shift as m, of 8 bits. Raises IRError if they are none."""
+    about = offsets.astype(np.int32) + 8 * steps.astype(np.int32)
+    made: Array = (about >> shift).astype(np.int8)
+    if np.any(made.astype(np.int32) << shift != about):
+        raise IRError(f"the program's meta narrow_offsets = {shift} is not true of its weights")
+    return made
 
 
 def by_line(a: Array) -> Array:

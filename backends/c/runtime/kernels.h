@@ -69,6 +69,7 @@ struct sd_linear {
     int count_size;    /* bytes of a count */
     sd_int in, padded, out;
     int32_t base;
+    int narrow; /* >= 0: offsets are 8 bits times 2^narrow, less 8 steps; -1: they are 16 bits. Of the dense kernel */
     int n_cells, n_planes, n_segments;
     const struct sd_cell *cells;
     int codes, steps, offsets, scales, minima, bias, sums; /* sections, or -1; sums: what a zero point is times */

@@ -119,11 +119,12 @@ enum { SD(AHEAD) = 32 };
 
 /* The same for what is most common: nibbles in rows on one scale, in groups of 32 inputs and one plane. */
 static inline __attribute__((always_inline)) void
-SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c,
+SD(dense_rows)(const int tokens, const bool narrow, const struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c,
                const struct SD(prepared) *p, sd_int block, sd_int token, v16f *gates) {
     const unsigned char *codes = (const unsigned char *)t->w[l->codes] + block * l->padded * 8;
     const uint8_t *steps = (const uint8_t *)t->w[l->steps] + block * l->n_cells * 16;
-    const int16_t *offsets = (const int16_t *)t->w[l->offsets] + block * l->n_cells * 16;
+    const sd_int each = narrow ? 16 : 32; /* bytes of a cell's offsets */
+    const unsigned char *offsets = (const unsigned char *)t->w[l->offsets] + block * l->n_cells * each;
     const int8_t *n = p->low + token * p->stride;
     const int32_t *sums = p->sums + token * l->n_cells;
     const int cells = l->n_cells;
@@ -131,13 +132,19 @@ SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_line
     for (int i = 0; i < cells; i++) {
         for (int k = 0; k < 256; k += 64) SD_AHEAD(codes + SD(AHEAD) * 256 + k);
         SD_AHEAD(steps + SD(AHEAD) * 16);
-        SD_AHEAD(offsets + SD(AHEAD) * 16);
+        SD_AHEAD(offsets + SD(AHEAD) * each);
+        int16_t wide[16];
+        const int16_t *now = (const int16_t *)(const void *)offsets;
+        if (narrow) {
+            SD(widen_offsets)(wide, steps, (const int8_t *)offsets, l->narrow);
+            now = wide;
+        }
         const bool more = p->high && SD(any_more)(tokens, l, p, token, i);
-        SD(row_cell)(tokens, codes, steps, offsets, n, more ? p->high + (n - p->low) : NULL, p->stride, sums + i, cells,
+        SD(row_cell)(tokens, codes, steps, now, n, more ? p->high + (n - p->low) : NULL, p->stride, sums + i, cells,
                      total);
         codes += 256;
         steps += 16;
-        offsets += 16;
+        offsets += each;
         n += 32;
     }
     for (int k = 0; k < tokens; k++) {
@@ -153,8 +160,10 @@ SD(dense_rows)(const int tokens, const struct sd_thread *t, const struct sd_line
 
 static void SD(dense_one)(const struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c,
                           const struct SD(prepared) *p, sd_int block, sd_int token, int32_t *seen, v16f *gates) {
-    if (l->plain && !seen) {
-        SD(dense_rows)(1, t, l, c, p, block, token, gates);
+    if (l->plain && !seen && l->narrow < 0) {
+        SD(dense_rows)(1, false, t, l, c, p, block, token, gates);
+    } else if (l->plain && !seen) {
+        SD(dense_rows)(1, true, t, l, c, p, block, token, gates);
     } else if (l->bytes) {
         SD(dense_block)(1, 1, t, l, c, p, block, token, seen, gates);
     } else {
@@ -164,8 +173,10 @@ static void SD(dense_one)(const struct sd_thread *t, const struct sd_linear *l, 
 
 static void SD(dense_four)(const struct sd_thread *t, const struct sd_linear *l, const struct sd_call *c,
                            const struct SD(prepared) *p, sd_int block, sd_int token, int32_t *seen, v16f *gates) {
-    if (l->plain && !seen) {
-        SD(dense_rows)(4, t, l, c, p, block, token, gates);
+    if (l->plain && !seen && l->narrow < 0) {
+        SD(dense_rows)(4, false, t, l, c, p, block, token, gates);
+    } else if (l->plain && !seen) {
+        SD(dense_rows)(4, true, t, l, c, p, block, token, gates);
     } else if (l->bytes) {
         SD(dense_block)(4, 1, t, l, c, p, block, token, seen, gates);
     } else {

@@ -30,6 +30,14 @@ static int32_t *SD(count_sums)(const struct sd_thread *t, const struct sd_linear
     return sums;
 }
 
+/* 16 offsets, from how they are kept: see struct sd_linear. */
+static inline __attribute__((always_inline)) void SD(widen_offsets)(int16_t *to, const uint8_t *steps, const int8_t *offsets,
+                                                                    int narrow) {
+    const v16h_at m = __builtin_convertvector(SD_AT(v16b_at, offsets), v16h_at);
+    const v16h_at s = __builtin_convertvector(SD_AT(v16c_at, steps), v16h_at);
+    SD_TO(v16h_at, to) = m * (int16_t)(1 << narrow) - s * 8;
+}
+
 /* What a block, or tile, of outputs has come to for one token. */
 struct SD(reading) {
     v16u plane; /* the plane under way, and its sum of counts */
@@ -52,7 +60,13 @@ SD(read_cell)(const struct sd_thread *t, const struct sd_linear *l, const struct
         v16u step;
         v16i offset;
         SD(load_u8)(&step, (const uint8_t *)t->w[l->steps] + at);
-        SD(load_s16)(&offset, (const int16_t *)t->w[l->offsets] + at);
+        if (l->narrow < 0) {
+            SD(load_s16)(&offset, (const int16_t *)t->w[l->offsets] + at);
+        } else {
+            int16_t wide[16];
+            SD(widen_offsets)(wide, (const uint8_t *)t->w[l->steps] + at, (const int8_t *)t->w[l->offsets] + at, l->narrow);
+            SD(load_s16)(&offset, wide);
+        }
         r->plane += *m * step + (v16u)offset * (uint32_t)sum;
     } else {
         r->plane += *m + (uint32_t)(l->base * sum);

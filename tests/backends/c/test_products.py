@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from sdllm.backends.c.runner import CRunner
 from sdllm.backends.conformance.parts import SIGNED, UNSIGNED
+from sdllm.compiler.recipes import parse_pipeline
 from sdllm.ir import (
     CSD,
     Bits,
@@ -17,6 +19,7 @@ from sdllm.ir import (
     Code,
     DigitRamp,
     GridWeight,
+    IRError,
     Loc,
     Program,
     RowWeight,
@@ -26,6 +29,7 @@ from sdllm.ir import (
     Tensor,
 )
 from sdllm.ir.interpreter import Interpreter
+from sdllm.passes import Context, run_pipeline
 
 from ...ir.samples import random_value, random_weight
 from ..common import refer
@@ -168,3 +172,24 @@ def test_the_quick_ways(code: Code, name: str, tmp_path: Path) -> None:
     agree(program, store, inputs, tmp_path)
     text = (tmp_path / "event" / "model.c").read_text()
     assert "{SD_EVENT, 0, true, false, false, true," in text or "{SD_EVENT, 0, true, false, true, true," in text
+
+
+@pytest.mark.parametrize("code", [CSD(7), DigitRamp(6, 4, 10)], ids=str)
+def test_narrow_offsets(code: Code, tmp_path: Path) -> None:
+    """Offsets of 8 bits are what they stand for, by the short way and the long one."""
+    weights: list[GridWeight | RowWeight] = [RowWeight(bits, 32, (OUT, QUICK)) for bits in (4, 3)]
+    program, store = products((Segment(0, QUICK, code),), weights)
+    sizes = []
+    for name in ("wide", "narrow"):
+        emit(program, store, tmp_path / name, kernels="dense")
+        sizes.append((tmp_path / name / "weights.bin").stat().st_size)
+        if name == "wide":
+            program = run_pipeline(program, parse_pipeline("narrow-offsets"), Context(store))
+    assert abs(sizes[0] - sizes[1] - 48 * QUICK // 32) < 64  # sections are whole lines
+    rng = np.random.default_rng(9)
+    inputs = {v.name: random_value(v.type, rng, {"B": 1, "S": TOKENS, "P": 0}) for v in program.inputs}
+    inputs["n"][:, 1] = code.hi
+    agree(program, store, inputs, tmp_path)
+    wrong = replace(program, meta={**program.meta, "narrow_offsets": program.meta["narrow_offsets"] + 1})
+    with pytest.raises(IRError, match="is not true of its weights"):
+        emit(wrong, store, tmp_path / "wrong", kernels="dense")
