@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -74,12 +75,25 @@ def _into(path: Path, command: list[str]) -> None:
         Path(name).unlink(missing_ok=True)
 
 
+def sources(folder: Path) -> list[str]:
+    """What an emitted folder is built from, by its Makefile, as earlier versions emitted fewer. Raises IRError if some
+    of it is not there."""
+    try:
+        made = re.search(r"^OBJECTS *:= *(.*)$", (folder / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError as error:
+        raise IRError(f"{folder}: {error.strerror}: Makefile; emit the folder again") from error
+    names = [Path(name).stem for name in made[1].split()] if made else list(OBJECTS)
+    if missing := next((n for n in names if not (folder / f"{n}.c").exists()), None):
+        raise IRError(f"{folder}: there is no {missing}.c, which its Makefile names; emit the folder again")
+    return names
+
+
 def library(folder: Path) -> Path:
     """The shared library of an emitted model, built if it is not there. Raises IRError in one line if that fails."""
     command = [*compiler(), *flags()]
     objects: list[Path] = []
     keys = hashlib.sha256()
-    names = [n for n in OBJECTS if (folder / f"{n}.c").exists()]  # earlier versions emitted fewer
+    names = sources(folder)
     for name in names:
         key = _key(folder, name, command)
         keys.update(key.encode())

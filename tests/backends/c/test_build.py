@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sdllm.backends.c.build import cache, library
+from sdllm.backends.c.build import OBJECTS, cache, library, sources
 from sdllm.backends.c.runner import SHAPES, CRunner
+from sdllm.ir import IRError
 
 from ...toys import toy_decoder
 from .common import emit
@@ -29,12 +30,26 @@ def test_a_folder_from_before_trains_is_built_and_runs(tmp_path: Path) -> None:
     """It has no lif.c, and its shapes.json names no forms."""
     folder = emit(*toy_decoder(1, seed=4), tmp_path)
     (folder / "lif.c").unlink()
+    makefile = folder / "Makefile"
+    makefile.write_text(makefile.read_text().replace(" lif.o", ""))
     ids = np.array([[1, 2, 3]])
     want = CRunner(folder).run(ids)["logits"]
     shapes = json.loads((folder / SHAPES).read_text())
     old = {kind: {name: of[:2] for name, of in values.items()} for kind, values in shapes.items()}
     (folder / SHAPES).write_text(json.dumps(old))
     np.testing.assert_array_equal(CRunner(folder).run(ids)["logits"], want)
+
+
+@pytest.mark.parametrize("name", ["threads.c", "model.c", "Makefile"])
+def test_a_folder_that_lacks_a_file_is_refused_before_it_is_built(name: str, tmp_path: Path) -> None:
+    folder = emit(*toy_decoder(1, seed=4), tmp_path)
+    (folder / name).unlink()
+    with pytest.raises(IRError, match=rf"{name}.*emit the folder again"):
+        library(folder)
+
+
+def test_sources_are_what_the_makefile_names(tmp_path: Path) -> None:
+    assert sources(emit(*toy_decoder(1), tmp_path)) == list(OBJECTS)
 
 
 def test_several_may_build_one_model_at_once(tmp_path: Path) -> None:
