@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 import torch
 from sdllm.backends.c.build import FLAGS, OBJECTS, compiler
-from sdllm.ir import Program
+from sdllm.compiler.recipes import parse_pipeline
+from sdllm.ir import CSD, GridWeight, Program, RowWeight, Segment
+from sdllm.passes import Context, run_pipeline
 
 from ...ir.samples import random_value
 from ...toys import toy_decoder
 from ..test_whole_models import ids_of
 from .common import emit
+from .test_matrix import GRIDS, head
 from .test_models import ALL
-from .test_products import CODES, KERNELS, TOKENS, products
+from .test_products import CODES, KERNELS, QUICK, TOKENS, products
 
 CROSS, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 MISSING = [tool for tool in (CROSS, EMULATOR) if shutil.which(tool) is None]
@@ -80,11 +83,11 @@ def given(program: Program, folder: Path, inputs: dict[str, Any]) -> Path:
     sizes = {"B": 1, "S": len(ids), "P": 0, "P+S": len(ids)}
     arrays = [
         b"" if name in ("ids", "mask") or name not in inputs else np.asarray(inputs[name])[0].astype(dtype).tobytes()
-        for name, (dtype, _) in shapes["inputs"].items()
+        for name, (dtype, *_) in shapes["inputs"].items()
     ]
     results = [
         int(np.prod([sizes.get(d, d) for d in shape])) * np.dtype(dtype).itemsize
-        for dtype, shape in shapes["outputs"].values()
+        for dtype, shape, *_ in shapes["outputs"].values()
     ]
     head = [len(ids), len(arrays), len(results), *map(len, arrays), *results, *ids]
     path = folder / "inputs"
@@ -116,3 +119,20 @@ def test_products(name: str, centred: bool, kernels: str, machines: dict[str, Ma
 def test_models(name: str, kernels: str, machines: dict[str, Machine], tmp_path: Path) -> None:
     program, store = toy_decoder(1, **ALL[name])
     check(machines, program, emit(program, store, tmp_path, kernels=kernels), {"ids": ids_of(1, 9)})
+
+
+@pytest.mark.parametrize("of", [g for g in GRIDS if g.bits <= 4], ids=str)
+def test_nibbles_that_meet_floats(of: GridWeight, machines: dict[str, Machine], tmp_path: Path) -> None:
+    program, store = head(of)
+    emit(program, store, tmp_path)
+    check(machines, program, tmp_path, {"ids": np.arange(7)[None]})
+
+
+def test_narrow_offsets(machines: dict[str, Machine], tmp_path: Path) -> None:
+    code = CSD(7)
+    program, store = products((Segment(0, QUICK, code),), [RowWeight(4, 32, (300, QUICK))])
+    program = run_pipeline(program, parse_pipeline("narrow-offsets"), Context(store))
+    rng = np.random.default_rng(9)
+    inputs = {v.name: random_value(v.type, rng, {"B": 1, "S": TOKENS, "P": 0}) for v in program.inputs}
+    emit(program, store, tmp_path, kernels="dense")
+    check(machines, program, tmp_path, inputs)
