@@ -1,7 +1,7 @@
 """How fast compiled programs decode beside other engines, and how well each knows a text: one command, one table.
 
     sdllm-compile compile MODEL.gguf -o spikes --recipe digit-ramp
-    sdllm-compile compile spikes -o fast --calibration wikitext2/valid.txt --sequences 128 --backend c \\
+    sdllm-compile compile spikes -o fast --calibration text.txt --sequences 128 --backend c \\
         --pipeline "quantize-weights{method=gptq,costly=true,head_bits=4,group=32},narrow-offsets"
     python benchmarks/peers.py MODEL.gguf PEERS
     python benchmarks/decode.py fast --model MODEL.gguf --peers PEERS --text wikitext2/test.txt --busy 0 1 -o FOLDER
