@@ -3,6 +3,7 @@
     python benchmarks/frontier.py MODEL TEXT -o FOLDER [--calibration TEXT] [--windows N] [--only NAME…]
 
 Writes FOLDER/frontier.json, .md and .svg. Rows already measured are read from FOLDER/trials, so a stopped run goes on.
+Needs matplotlib, which sdllm itself does not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib import pyplot
 from scoring import ROTATE, Row, line, options, told, trials
 from sdllm.compiler.search import Outcome
 
@@ -176,11 +178,6 @@ def write(args: argparse.Namespace, source: Outcome, table: list[dict[str, Any]]
 
 def plot(table: list[dict[str, Any]], path: Path) -> None:
     """One panel a weight format, one curve an encoder."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
     shown = [entry for entry in table if entry["cost"] and entry["ratio"] < LIMIT]
     formats = [f for f in WEIGHTS if any(entry["weights"] == f for entry in shown)]
     names = list(dict.fromkeys(entry["curve"] for entry in shown))
