@@ -61,7 +61,8 @@ def coincide(e: Emitter, op: Op) -> None:
     q, k = (e.packed(op, e.view(o)) for o in op.operands[:2])
     mask = e.view(op.operands[2])
     y, apart = _over_time(e.new(op.result))
-    how = (_steps(op.result.type), q.dims[-1], _shared(q, k), flag(op.attrs["causal"]))
+    spans = [e.numbers(name, op.attrs[name]) if op.attrs[name] else "NULL" for name in ("near", "far")]
+    how = (_steps(op.result.type), q.dims[-1], _shared(q, k), flag(op.attrs["causal"]), *spans)
     where = (y.shape, y.place, apart, q.place, k.place, mask.pointer)
     line = call("sd_lif_coincide", *how, *where)
     e.step([op], [line, *_count(e, op, q, k.dims[1])], kind="SD_ATTENTION", small=False)

@@ -139,7 +139,7 @@ PARTS: Mapping[str, Sequence[Part]] = {
     "lif.current": [meant("lif.current", floats(), T=T, frac=8) for T in (2, 4)],
     "lif.fire": [meant("lif.reshape", firing(beta, T), shape=("B", "S", 6)) for beta in (230, 0, 256) for T in (4, 8)],
     "lif.linear": [timed, meant("lif.linear", firing(), weights=[FixedWeight(10, (5, 6)), FixedWeight(10, (5,))])],
-    "lif.coincide": [coinciding(causal) for causal in (True, False)],
+    "lif.coincide": [coinciding(), coinciding(causal=False), coinciding(near=(1, 0, 2, 0), far=(1, 1, 3, 9))],
     "lif.gather": [gather],
     "lif.both": [both],
     "lif.reshape": [

@@ -179,12 +179,12 @@ def both(p: Probe) -> None:
     p.exact(p.do("lif.mean", p.do("lif.both", fired(p), fired(p))))
 
 
-def coincide(p: Probe, causal: bool = True) -> Value:
-    return p.do("lif.coincide", fired(p, 4, 4), p.kept(fired(p, 2, 4)), p.given("mask"), causal=causal)
+def coincide(p: Probe, **how: object) -> Value:
+    return p.do("lif.coincide", fired(p, 4, 4), p.kept(fired(p, 2, 4)), p.given("mask"), **how)
 
 
-def coinciding(causal: bool) -> Part:
-    return lambda p: p.exact(p.do("lif.mean", coincide(p, causal)))
+def coinciding(**how: object) -> Part:
+    return lambda p: p.exact(p.do("lif.mean", coincide(p, **how)))
 
 
 def gather(p: Probe) -> None:

@@ -27,13 +27,7 @@ def seen(s: Scope, mask: Value, causal: bool, window: int) -> Value:
     there = b("Unsqueeze", b.cast(mask, BOOL), b.i64([1, 2]))
     if not causal and not window:
         return there
-    total = b("Shape", mask, start=1, end=2)
-    keys = b("Range", b.i64(0), b("Squeeze", total), b.i64(1))
-    ids = next(v for v in s.emitter.program.inputs if "S" in v.type.shape)
-    axis = ids.type.shape.index("S")
-    new = b("Shape", s.bring(s.emitter.values[ids.name], "new"), start=axis, end=axis + 1)
-    first = b("Sub", total, new)
-    queries = b("Unsqueeze", b("Slice", keys, first, total), b.i64([1]))
+    keys, queries = places(s, mask)
     if causal:
         there = b("And", there, b("LessOrEqual", keys, queries))
     if window:
@@ -41,6 +35,18 @@ def seen(s: Scope, mask: Value, causal: bool, window: int) -> Value:
         if not causal:
             there = b("And", there, b("Less", keys, b("Add", queries, b.i64(window))))
     return there
+
+
+def places(s: Scope, mask: Value) -> tuple[Value, Value]:
+    """Where keys i64 [P+S] and queries i64 [S,1] stand."""
+    b = s.b
+    total = b("Shape", mask, start=1, end=2)
+    keys = b("Range", b.i64(0), b("Squeeze", total), b.i64(1))
+    ids = next(v for v in s.emitter.program.inputs if "S" in v.type.shape)
+    axis = ids.type.shape.index("S")
+    new = b("Shape", s.bring(s.emitter.values[ids.name], "new"), start=axis, end=axis + 1)
+    first = b("Sub", total, new)
+    return keys, b("Unsqueeze", b("Slice", keys, first, total), b.i64([1]))
 
 
 def bias(c: Call, mask_index: int, heads: int) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...ir import Current, FixedWeight, Train
-from .attention import seen
+from .attention import places, seen
 from .body import FLOAT, INT8, INT32, Value
 from .emitter import Call, Scope
 from .integers import digits, digits_needed, product, weight_digits, weighted
@@ -70,13 +70,21 @@ def _meet(c: Call, right: Value) -> Value:
 
 def coincide(c: Call) -> Sequence[Value]:
     """How many channels of query and key spike together, where the key is seen."""
-    e, mask, causal = c.emitter, c.op.operands[2], c.attr("causal")
+    e, mask, causal, near, far = c.emitter, c.op.operands[2], *(c.attr(a) for a in ("causal", "near", "far"))
 
     def build(s: Scope) -> Value:
-        return s.b.cast(seen(s, s.bring(e.values[mask.name], "mask"), causal, 0), INT32)
+        b, given = s.b, s.bring(e.values[mask.name], "mask")
+        there = seen(s, given, causal, 0)
+        if far:
+            keys, queries = places(s, given)
+            back = b("Sub", queries, keys)
+            first, last = (b("Reshape", b.i64(list(x)), b.i64([-1, 1, 1])) for x in (near, far))
+            within = b("And", b("GreaterOrEqual", back, first), b("LessOrEqual", back, last))
+            there = b("And", there, within)
+        return b.cast(there, INT32)
 
-    axes = ("B", 1, "S" if causal else 1, mask.type.shape[1])
-    shown = c.bring(e.shared(("seen", mask.name, causal), "SeenKeys", build, INT32, axes), "seen")
+    axes = ("B", len(far) or 1, "S" if causal or far else 1, mask.type.shape[1])
+    shown = c.bring(e.shared(("seen", mask.name, causal, near, far), "SeenKeys", build, INT32, axes), "seen")
     return [c.b("Mul", _meet(c, c.b("Transpose", c.x(1, "k"), perm=[0, 1, 2, 4, 3])), shown)]
 
 

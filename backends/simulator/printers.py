@@ -150,6 +150,11 @@ def _lif_linear(c: Line) -> str:
     return call("lif.linear", c.arg(0), c.weight("columns"), c.count(), *bias)
 
 
+def _coinciding(c: Line) -> tuple[str, ...]:
+    """Spans of heads stand only where there are some."""
+    return ("causal", "near", "far") if c.attr("far") else ("causal",)
+
+
 def _lif_reshape(c: Line) -> str:
     of, axes = c.op.operands[0].type, c.attr("axes")
     assert isinstance(of, Train | Current)
@@ -197,7 +202,7 @@ PRINTERS: dict[str, Printer] = {
     "lif.current": lambda c: call("lif.current", c.arg(0), steps=repr(c.attr("T")), frac=repr(c.attr("frac"))),
     "lif.fire": lambda c: call("lif.fire", c.arg(0), **c.attrs("beta", "threshold")),
     "lif.linear": _lif_linear,
-    "lif.coincide": lambda c: call("lif.coincide", *c.args(), c.count(), **c.attrs("causal")),
+    "lif.coincide": lambda c: call("lif.coincide", *c.args(), c.count(), **c.attrs(*_coinciding(c))),
     "lif.gather": lambda c: call("lif.gather", *c.args(), c.count()),
     "lif.both": lambda c: f"{c.arg(0)} & {c.arg(1)}",
     "lif.reshape": _lif_reshape,

@@ -21,6 +21,9 @@ class BiSpikCLMConfig(PreTrainedConfig):  # type: ignore[misc]
     0.7 by default: a reconstruction). score_threshold and value_threshold: how many coincidences make A and A·V fire.
     The head is not tied: embeddings large enough to make neurons fire would tell it of the token that was read.
 
+    spans: for each head the nearest and farthest token before the query that it sees, as [[1, 1], [2, 2], [0, 63]];
+    None, as published: every token up to the query, for every head (ours: see docs/bispikclm.md).
+
     style opt: biases, LayerNorm before the head; llama: no biases, RMSNorm, and a gated SFFN, whose gate is the AND of
     two trains. block_output spikes: what a block adds to the residual is the firing rate of its last neurons, as the
     paper states; currents: their mean input current, signed (ours).
@@ -41,6 +44,7 @@ class BiSpikCLMConfig(PreTrainedConfig):  # type: ignore[misc]
     threshold: int = 2867
     score_threshold: int = 1
     value_threshold: int = 1
+    spans: list[list[int]] | None = None
     style: str = "opt"
     block_output: str = "spikes"
     norm_eps: float = 1e-5
@@ -73,6 +77,10 @@ class BiSpikCLMConfig(PreTrainedConfig):  # type: ignore[misc]
             ),
             f"style '{self.style}': must be one of {', '.join(STYLES)}": self.style in STYLES,
             f"block_output '{self.block_output}': must be one of {', '.join(OUTPUTS)}": self.block_output in OUTPUTS,
+            f"spans {self.spans}: must be a near and a far for each of {heads} heads, 0 <= near <= far": (
+                self.spans is None
+                or (len(self.spans) == heads and all(len(s) == 2 and 0 <= s[0] <= s[1] for s in self.spans))
+            ),
             f"frac {self.frac}: must be 4 to 14": 4 <= self.frac <= 14,
             f"beta {self.beta}: must be 0 to 256": 0 <= self.beta <= 256,
             "thresholds must be positive": min(self.threshold, self.score_threshold, self.value_threshold) > 0,

@@ -49,13 +49,14 @@ def _linear(train: Tensor, weight: Tensor, bias: Tensor | None, frac: int) -> Te
 
 
 @torch.library.custom_op("sdllm::lif_coincide", mutates_args=())
-def coincide(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
-    """Trains q [T,B,H,S,D] and k [T,B,Hkv,S,D] under the causal mask and padding i64 [B,S]: current [T,B,H,S,S]."""
+def coincide(q: Tensor, k: Tensor, mask: Tensor, near: list[int], far: list[int]) -> Tensor:
+    """Trains q [T,B,H,S,D] and k [T,B,Hkv,S,D] under the causal mask, spans and padding i64 [B,S]: current
+    [T,B,H,S,S]."""
     return _absent()
 
 
 @coincide.register_fake
-def _coincide(q: Tensor, k: Tensor, mask: Tensor) -> Tensor:
+def _coincide(q: Tensor, k: Tensor, mask: Tensor, near: list[int], far: list[int]) -> Tensor:
     return q.new_empty((*q.shape[:4], k.shape[3]))
 
 

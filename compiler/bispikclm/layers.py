@@ -24,11 +24,24 @@ class Encoder(nn.Module):
         return neurons.encode(x, *self.how)
 
 
-class FC(nn.Linear):
-    """SN(W x + b) over trains; without `fires` the current itself. Weights are rounded to the grid as they are used."""
+# What fresh biases of queries and keys are where heads have spans: all fire, so every head passes its values on, and
+# training closes what does not help. Closed from the start, it would have nothing to learn from.
+OPEN = 1.0
+# How much of GAIN a fresh layer has whose current goes straight into the residual: a block begins by changing little.
+QUIET = 0.1
 
-    def __init__(self, config: BiSpikCLMConfig, width: int, out: int, *, fires: bool = True) -> None:
+
+class FC(nn.Linear):
+    """SN(W x + b) over trains; without `fires` the current itself. Weights are rounded to the grid as they are used.
+
+    `start` is what fresh biases are.
+    """
+
+    def __init__(
+        self, config: BiSpikCLMConfig, width: int, out: int, *, fires: bool = True, start: float = 0.0
+    ) -> None:
         super().__init__(width, out, bias=config.style == "opt")
+        self.gain, self.start = GAIN * (1 if fires else QUIET), start
         self.frac, self.how, self.fires = config.frac, (config.frac, config.beta, config.threshold), fires
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,9 +72,12 @@ class SFSA(nn.Module):
         assert shared is not None
         self.heads, self.shared = config.num_attention_heads, shared
         width = d // self.heads
+        spans = config.spans or ()
+        self.spans = ([near for near, _ in spans], [far for _, far in spans])
         self.encoder = Encoder(config)
-        self.q_proj = FC(config, d, d)
-        self.k_proj = FC(config, d, width * shared)
+        start = OPEN if spans else 0.0
+        self.q_proj = FC(config, d, d, start=start)
+        self.k_proj = FC(config, d, width * shared, start=start)
         self.v_proj = FC(config, d, width * shared)
         self.scores = Count(config, config.score_threshold)
         self.values = Count(config, config.value_threshold)
@@ -72,7 +88,7 @@ class SFSA(nn.Module):
         s = self.encoder(x)
         q = neurons.split(self.q_proj(s), self.heads)
         k, v = (neurons.split(part(s), self.shared) for part in (self.k_proj, self.v_proj))
-        a = self.scores(neurons.coincide(q, k, mask))
+        a = self.scores(neurons.coincide(q, k, mask, *self.spans))
         mixed = neurons.join(self.values(neurons.gather(a, v)))
         return neurons.mean(self.o_proj(mixed)), s, a
 

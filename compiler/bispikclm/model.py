@@ -12,7 +12,7 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from .config import BiSpikCLMConfig
-from .layers import FC, GAIN, Block
+from .layers import FC, Block
 from .neurons import on_grid
 
 Tensor = torch.Tensor
@@ -49,9 +49,9 @@ class BiSpikCLMPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, FC):
-            nn.init.normal_(module.weight, std=GAIN * module.in_features**-0.5)
+            nn.init.normal_(module.weight, std=module.gain * module.in_features**-0.5)
             if module.bias is not None:
-                nn.init.zeros_(module.bias)
+                nn.init.constant_(module.bias, module.start)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=POSITION if isinstance(module, Positions) else EMBEDDING)
         elif isinstance(module, nn.Linear):

@@ -37,6 +37,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default="spikes",
         help="what blocks add to the residual: rates of neurons (as published) or mean currents",
     )
+    kind.add_argument(
+        "--spans",
+        default="",
+        metavar="N,A-B,all",
+        help="for each head, how many tokens before the query it sees, as 1,2,3-9,all (default: all, as published)",
+    )
     kind.add_argument("--score-threshold", type=int, default=1, help="coincidences that fire attention (default 1)")
     kind.add_argument("--value-threshold", type=int, default=1, help="the same after A·V (default 1)")
     kind.add_argument("--no-spikes", action="store_true", help="an ordinary decoder of the same size: the baseline")
@@ -55,7 +61,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     run_.add_argument("--length", type=int, default=128, help="tokens of a sequence, the context (default 128)")
     run_.add_argument("--batch", type=int, default=16, help="sequences of an update, over all processes (default 16)")
     run_.add_argument(
-        "--lr", type=float, default=0.0, help="highest learning rate (default 0.02; 0.005 without spikes)"
+        "--lr",
+        type=float,
+        default=0.0,
+        help="highest learning rate (default 0.02, 0.01 with --spans, 0.005 without spikes)",
     )
     run_.add_argument("--warmup", type=float, default=0.1, help="share of the run in which it rises (default 0.1)")
     run_.add_argument("--clip", type=float, default=0.7, help="largest norm of the gradient (default 0.7)")
@@ -95,7 +104,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 
     plain = args.no_spikes or args.teacher is None
     same = (
-        "teacher", "vocabulary", "style", "layers", "hidden", "heads", "ffn", "steps", "block_output",
+        "teacher", "vocabulary", "style", "layers", "hidden", "heads", "ffn", "steps", "block_output", "spans",
         "score_threshold", "value_threshold", "temperature", "length", "batch", "lr", "warmup", "clip", "seed",
         "top_k", "held_out",
     )  # fmt: skip

@@ -34,6 +34,7 @@ class Settings:
     ffn: int = 0
     steps: int = 2
     block_output: str = "spikes"
+    spans: str = ""
     score_threshold: int = 1
     value_threshold: int = 1
     terms: Mapping[str, float] = field(default_factory=lambda: dict(SPAD))
@@ -73,6 +74,8 @@ class Settings:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be at least {low}")
         if self.hidden % self.heads:
             raise InputError(f"--hidden {self.hidden}: must be a multiple of --heads {self.heads}")
+        if (given := len(self.reach)) not in (0, self.heads):
+            raise InputError(f"--spans {self.spans}: has {given} parts; give one for each of {self.heads} --heads")
         if self.steps < 1 or self.steps & (self.steps - 1) or self.steps > 64:
             raise InputError(f"--steps {self.steps}: must be a power of two up to 64, so that rates are exact")
         if self.vocabulary and self.vocabulary < 257:
@@ -89,7 +92,13 @@ class Settings:
     @property
     def rate(self) -> float:
         """The highest learning rate: `lr`, or what was found best for small students and ordinary decoders."""
-        return self.lr or (2e-2 if self.spikes else 5e-3)
+        ours = 1e-2 if self.spans else 2e-2
+        return self.lr or (ours if self.spikes else 5e-3)
+
+    @property
+    def reach(self) -> list[list[int]]:
+        """`spans`, as the nearest and farthest token before the query for each head. Raises InputError."""
+        return [_span(part.strip(), self.length) for part in self.spans.split(",")] if self.spans else []
 
     @property
     def inner(self) -> int:
@@ -105,6 +114,17 @@ class Settings:
         """The settings as they are kept beside a checkpoint and in the student's training.json."""
         plain = asdict(self)
         return {**plain, "data": [p.name for p in self.data], "terms": dict(self.terms)}
+
+
+def _span(text: str, length: int) -> list[int]:
+    """`3`, `4-9` or `all` to nearest and farthest."""
+    if text == "all":
+        return [0, length - 1]
+    near, _, far = text.partition("-")
+    far = far or near
+    if not (near.isdecimal() and far.isdecimal() and int(near) <= int(far)):
+        raise InputError(f"--spans {text}: must be tokens before the query, as 3 or 4-9, or all")
+    return [int(near), int(far)]
 
 
 def parse_terms(text: str) -> dict[str, float]:

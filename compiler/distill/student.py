@@ -30,6 +30,7 @@ def _spiking(s: Settings, tokenizer: Any, rows: int) -> BiSpikCLMConfig:
         time_steps=s.steps,
         score_threshold=s.score_threshold,
         value_threshold=s.value_threshold,
+        spans=s.reach or None,
         style=s.style,
         block_output=s.block_output,
         bos_token_id=tokenizer.bos_token_id,

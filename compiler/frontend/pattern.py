@@ -114,6 +114,18 @@ class Num(Pattern):
 
 
 @dataclass(frozen=True)
+class Nums(Pattern):
+    """A list of whole numbers, bound as a tuple."""
+
+    name: str
+
+    def match(self, item: Any, so_far: Match) -> Match:
+        if not isinstance(item, list | tuple) or not all(isinstance(n, int) for n in item):
+            raise MatchFailure(f"'{self.name}' is {item}, not a list of whole numbers", None, so_far.nodes)
+        return so_far.bind(self.name, tuple(item), None)
+
+
+@dataclass(frozen=True)
 class Const(Pattern):
     """One certain number, to float32 precision, or one certain word."""
 

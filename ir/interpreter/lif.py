@@ -43,7 +43,17 @@ def coincide(c: Call) -> Out:
     q, k, mask = c.operands
     k = k.repeat_interleave(q.shape[2] // k.shape[2], 2)
     counts = exact_matmul(q, k.transpose(3, 4))
-    return (counts * visible(mask, q.shape[3], c.attr("causal"), 0).to(torch.int32),)
+    seen = visible(mask, q.shape[3], c.attr("causal"), 0)
+    if c.attr("far"):
+        seen = seen & _within(c.attr("near"), c.attr("far"), q.shape[3], mask.shape[1])
+    return (counts * seen.to(torch.int32),)
+
+
+def _within(near: tuple[int, ...], far: tuple[int, ...], new: int, total: int) -> T:
+    """Which keys stand as far before a query as a head sees: bool[H,S,P+S]."""
+    back = torch.arange(total - new, total)[:, None] - torch.arange(total)
+    first, last = (torch.tensor(x)[:, None, None] for x in (near, far))
+    return (back >= first) & (back <= last)
 
 
 @kernel("lif.gather")

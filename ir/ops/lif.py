@@ -77,16 +77,24 @@ def _heads(a: Train, b: Train) -> bool:
     return shared_heads(a.shape, b.shape)
 
 
-@op("lif.coincide", operands=3, attrs={"causal": default(True)}, cost=_coincide_cost)
+_SPANS = {"near": default((), tuple), "far": default((), tuple)}
+
+
+@op("lif.coincide", operands=3, attrs={"causal": default(True), **_SPANS}, cost=_coincide_cost)
 def coincide(args: Args) -> tuple[Type, ...]:
     """A_int = (Q·Kᵀ) ∘ M: trains q [B,H,S,D], k [B,Hkv,P+S,D], mask i64[B,P+S] -> current<T, frac=0>[B,H,S,P+S].
 
-    M is 0 where the mask hides a key and, if `causal`, where the key stands after the query.
+    M is 0 where the mask hides a key and, if `causal`, where the key stands after the query. With `near` and `far`, one
+    number a head each, head h sees only keys that stand near[h] to far[h] tokens before the query.
     """
     q, k = _train(args, 0), _train(args, 1)
     mask = args.tensor(2, "i64", 2)
     fits = _heads(q, k) and q.shape[3] == k.shape[3]
     require(fits and mask.shape == (k.shape[0], k.shape[2]), f"q {q}, k {k} and mask {mask} do not fit together")
+    near, far = args.attrs["near"], args.attrs["far"]
+    spans = list(zip(near, far, strict=False))
+    require(len(near) == len(far) and len(near) in (0, q.shape[1]), f"near, far: give one number for each head of {q}")
+    require(all(isinstance(a, int) and isinstance(b, int) and 0 <= a <= b for a, b in spans), "needs 0 <= near <= far")
     return (Current(q.steps, 0, (*q.shape[:3], k.shape[2])),)
 
 

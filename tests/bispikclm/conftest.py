@@ -18,6 +18,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "opt": {"time_steps": 4, "score_threshold": 2},
     "llama": {"style": "llama", "num_key_value_heads": 2, "time_steps": 2},
     "currents": {"block_output": "currents", "time_steps": 1, "frac": 10, "threshold": 717},
+    "spans": {"spans": [[1, 1], [2, 2], [1, 3], [0, 63]], "block_output": "currents"},
 }
 
 

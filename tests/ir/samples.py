@@ -271,7 +271,13 @@ SAMPLES: dict[str, Callable[[World], object]] = {
     "lif.linear": lambda w: w.call(
         "lif.linear", Train(2, TOKENS), weights=[FixedWeight(12, (5, WIDTH)), FixedWeight(12, (5,))]
     ),
-    "lif.coincide": lambda w: w.call("lif.coincide", Train(2, ("B", 4, "S", 4)), Train(2, ("B", 2, "P+S", 4)), MASK),
+    "lif.coincide": lambda w: w.call(
+        "lif.coincide",
+        Train(2, ("B", 4, "S", 4)),
+        Train(2, ("B", 2, "P+S", 4)),
+        MASK,
+        **w.choose([{}, {"near": (0, 1, 2, 0), "far": (0, 1, 5, 9)}]),
+    ),
     "lif.gather": lambda w: w.call("lif.gather", Train(2, ("B", 4, "S", "P+S")), Train(2, ("B", 2, "P+S", 5))),
     "lif.both": lambda w: w.call("lif.both", Train(2, TOKENS), Train(2, TOKENS)),
     "lif.reshape": lambda w: w.call(

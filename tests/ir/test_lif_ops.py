@@ -87,23 +87,27 @@ def test_linear(steps: int, seed: int) -> None:
         assert np.array_equal(got[place], want)
 
 
-@given(st.booleans(), st.integers(1, 3), st.integers(1, 2), SEEDS)
+@given(st.booleans(), st.booleans(), st.integers(1, 3), st.integers(1, 2), SEEDS)
 @settings(max_examples=40, **LAWS)
-def test_coincide_and_gather(causal: bool, heads: int, shared: int, seed: int) -> None:
-    """A_int = (Q·Kᵀ)∘M and A·V, counted spike by spike; key j is seen by query i where mask[j] and j <= i."""
+def test_coincide_and_gather(causal: bool, spans: bool, heads: int, shared: int, seed: int) -> None:
+    """A_int = (Q·Kᵀ)∘M and A·V, counted spike by spike; key j is seen by query i where mask[j], j <= i and, with spans,
+    near[h] <= i - j <= far[h]."""
     rng, new, width, steps = np.random.default_rng(seed), 3, 4, 2
     h = heads * shared
+    reach = np.sort(rng.integers(0, new + 1, (2, h)), axis=0).tolist() if spans else [[], []]
     q_type, k_type = Train(steps, ("B", h, "S", width)), Train(steps, ("B", heads, "P+S", width))
     q = rng.integers(0, 2, (steps, 2, h, new, width)).astype(np.int8)
     k = rng.integers(0, 2, (steps, 2, heads, new, width)).astype(np.int8)
     mask = rng.integers(0, 2, (2, new))
     world = World()
     seen = world.input("mask", Tensor("i64", ("B", "P+S")))
-    world.op("lif.coincide", world.input("q", q_type), world.input("k", k_type), seen, causal=causal)
+    operands = (world.input("q", q_type), world.input("k", k_type), seen)
+    world.op("lif.coincide", *operands, causal=causal, near=tuple(reach[0]), far=tuple(reach[1]))
     got = run(world, q=q, k=k, mask=mask)
     for t, b, head, i, j in itertools.product(range(steps), range(2), range(h), range(new), range(new)):
         together = sum(int(x) & int(y) for x, y in zip(q[t, b, head, i], k[t, b, head // shared, j], strict=True))
-        assert got[t, b, head, i, j] == (together if mask[b, j] and (j <= i or not causal) else 0)
+        near, far = (reach[0][head], reach[1][head]) if spans else (0 if causal else -new, new)
+        assert got[t, b, head, i, j] == (together if mask[b, j] and near <= i - j <= far else 0)
 
     a = rng.integers(0, 2, (steps, 2, h, new, new)).astype(np.int8)
     world = World()

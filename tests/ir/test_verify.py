@@ -315,6 +315,14 @@ CASES: dict[str, tuple[Callable[[], Program], str]] = {
         lambda: broken("lif.coincide", Q, KT.replace("[B,2", "[B,3"), MASK),
         "do not fit together",
     ),
+    "coincidence with a span for one head of four": (
+        lambda: broken("lif.coincide", Q, KT, MASK, near=(1,), far=(1,)),
+        "give one number for each head",
+    ),
+    "coincidence of tokens after the query": (
+        lambda: broken("lif.coincide", Q, KT, MASK, near=(2, 0, 0, -1), far=(1, 0, 0, 0)),
+        "needs 0 <= near <= far",
+    ),
     "coincidence without the past": (lambda: broken("lif.coincide", Q, KT, "i64[B,S]"), "do not fit together"),
     "gather of other heads": (
         lambda: broken("lif.gather", "train<T=2>[B,4,S,P+S]", KT.replace("[B,2", "[B,3")),

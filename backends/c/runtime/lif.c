@@ -68,16 +68,18 @@ static __attribute__((noinline)) void accumulate_common(int32_t *sums, int steps
     }
 }
 
-void sd_lif_coincide(struct sd_thread *t, int steps, sd_int in, sd_int shared, bool causal, const sd_int *shape,
-                     int32_t *y, const sd_int *ys, sd_int apart, const int8_t *q, const sd_int *qs, const int8_t *k,
-                     const sd_int *ks, const int64_t *mask) {
+void sd_lif_coincide(struct sd_thread *t, int steps, sd_int in, sd_int shared, bool causal, const sd_int *near,
+                     const sd_int *far, const sd_int *shape, int32_t *y, const sd_int *ys, sd_int apart,
+                     const int8_t *q, const sd_int *qs, const int8_t *k, const sd_int *ks, const int64_t *mask) {
     SD_EACH(t, r, shape[1] * shape[2]) {
         const sd_int head = r / shape[2], s = r % shape[2];
         int32_t *to = y + head * ys[1] + s * ys[2];
         const int8_t *query = q + head * qs[1] + s * qs[2];
         for (sd_int j = 0; j < shape[3]; j++) {
             int32_t sums[SD_MOST_STEPS] = {0};
-            if (mask[j] && (!causal || j <= t->P + s)) {
+            const sd_int back = t->P + s - j;
+            const bool within = far ? near[head] <= back && back <= far[head] : !causal || back >= 0;
+            if (mask[j] && within) {
                 accumulate_common(sums, steps, query, qs[3], k + head / shared * ks[1] + j * ks[2], ks[3], in);
             }
             for (int step = 0; step < steps; step++) to[j * ys[3] + step * apart] = sums[step];

@@ -21,10 +21,11 @@ void sd_lif_fire(struct sd_thread *t, int steps, int beta, int threshold, const 
 void sd_lif_linear(struct sd_thread *t, int steps, sd_int in, const int16_t *columns, const int16_t *bias,
                    const sd_int *shape, int32_t *y, const sd_int *ys, sd_int apart, const int8_t *x, const sd_int *xs);
 
-/* Spikes that queries and keys have in common, where a query sees the key: y [heads, new, all]. */
-void sd_lif_coincide(struct sd_thread *t, int steps, sd_int in, sd_int shared, bool causal, const sd_int *shape,
-                     int32_t *y, const sd_int *ys, sd_int apart, const int8_t *q, const sd_int *qs, const int8_t *k,
-                     const sd_int *ks, const int64_t *mask);
+/* Spikes that queries and keys have in common, where a query sees the key: y [heads, new, all]. near and far: how many
+   tokens before the query stands what a head sees, both included; NULL: all. */
+void sd_lif_coincide(struct sd_thread *t, int steps, sd_int in, sd_int shared, bool causal, const sd_int *near,
+                     const sd_int *far, const sd_int *shape, int32_t *y, const sd_int *ys, sd_int apart,
+                     const int8_t *q, const sd_int *qs, const int8_t *k, const sd_int *ks, const int64_t *mask);
 
 /* Each spike of attention adds the value row it points at: y [heads, new, width]. */
 void sd_lif_gather(struct sd_thread *t, int steps, sd_int keys, sd_int shared, const sd_int *shape, int32_t *y,

@@ -47,7 +47,16 @@ def linear(train: Array, columns: Array, count: Count, bias: Array | None = None
     return y if bias is None else y + bias
 
 
-def coincide(q: Array, k: Array, mask: Array, count: Count, *, causal: bool) -> Array:
+def coincide(
+    q: Array,
+    k: Array,
+    mask: Array,
+    count: Count,
+    *,
+    causal: bool,
+    near: tuple[int, ...] = (),
+    far: tuple[int, ...] = (),
+) -> Array:
     """Spikes that queries and keys have in common, where a query sees the key: i32[T,B,H,S,P+S].
 
     A spike of a query adds the bits of its channel of all keys.
@@ -59,7 +68,11 @@ def coincide(q: Array, k: Array, mask: Array, count: Count, *, causal: bool) -> 
         keys = np.ascontiguousarray(k[t, b, h // shared].T)
         made[t, b, h] = currents(q[t : t + 1, b, h], keys, (0,), count, t)[0, :, 0]
     _note(q, k.shape[3], count)
-    return made * visible(mask, new, causal, 0)
+    seen = visible(mask, new, causal, 0)
+    if far:
+        back = np.arange(total := mask.shape[1])[total - new :, None] - np.arange(total)
+        seen = seen & (back >= np.reshape(near, (-1, 1, 1))) & (back <= np.reshape(far, (-1, 1, 1)))
+    return made * seen
 
 
 def gather(a: Array, v: Array, count: Count) -> Array:

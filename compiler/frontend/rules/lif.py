@@ -7,7 +7,7 @@ from torch.fx import Node
 from ....ir import Dim, Train
 from ....ir import Value as IRValue
 from ..emit import Emit
-from ..pattern import Absent, Apply, Given, Match, Num, Param, Pattern, Value
+from ..pattern import Absent, Apply, Given, Match, Num, Nums, Param, Pattern, Value
 from ..rule import rule
 from .calls import either
 
@@ -45,11 +45,12 @@ def linear(m: Match, out: Emit) -> IRValue:
     return out.op("lif.linear", m["x"], weights=[out.fixed(m["w"], m["frac"]), *biases])
 
 
-@rule(_ours("coincide", Value("q"), Value("k"), Value("mask")))
+@rule(_ours("coincide", Value("q"), Value("k"), Value("mask"), Nums("near"), Nums("far")))
 def coincide(m: Match, out: Emit) -> IRValue:
-    """Q·Kᵀ under the causal mask; keys are kept as trains."""
+    """Q·Kᵀ under the causal mask and spans; keys are kept as trains."""
     assert out.mask is not None
-    return out.op("lif.coincide", m["q"], _keep(out, m["k"], "k"), out.mask, causal=True)
+    k = _keep(out, m["k"], "k")
+    return out.op("lif.coincide", m["q"], k, out.mask, causal=True, near=m["near"], far=m["far"])
 
 
 @rule(_ours("gather", Value("a"), Value("v")))
