@@ -39,21 +39,25 @@ ADD, MAC = 0.9, 4.6  # pJ, fp32, 45 nm (Horowitz): the rule's own constants
 TEACHER = "teacher"
 
 
-def rows() -> dict[str, dict[str, Any]]:
+def rows(spans: str) -> dict[str, dict[str, Any]]:
     """What differs from the command's defaults, by name of the row."""
+    ours: dict[str, Any] = {"spans": spans, "block_output": "currents"}
     found: dict[str, dict[str, Any]] = {
         "ordinary decoder": {"spikes": False, "terms": {"hta": 0.3}},
-        "T=2, SpAD": {},
-        "T=4, SpAD": {"steps": 4},
-        "T=2, text alone (HTA)": {"terms": {"hta": 0.3}},
-        "T=2, logits alone (STA)": {"terms": {"sta": 0.3}},
+        "T=2, SpAD": ours,
+        "T=4, SpAD": {**ours, "steps": 4},
+        "T=2, text alone (HTA)": {**ours, "terms": {"hta": 0.3}},
+        "T=2, logits alone (STA)": {**ours, "terms": {"sta": 0.3}},
+        "T=2, STA and HTA": {**ours, "terms": {t: SPAD[t] for t in ("sta", "hta")}},
+        "T=4, STA and HTA": {**ours, "steps": 4, "terms": {t: SPAD[t] for t in ("sta", "hta")}},
     }
     for left_out in SPAD:
         kept = {name: weight for name, weight in SPAD.items() if name != left_out}
-        found[f"T=2, SpAD without {left_out.upper()}"] = {"terms": kept}
-    found["T=2, STA and HTA"] = {"terms": {t: SPAD[t] for t in ("sta", "hta")}}
-    found["T=2, SpAD, blocks add currents"] = {"block_output": "currents"}
-    found["T=2, SpAD, llama"] = {"style": "llama"}
+        found[f"T=2, SpAD without {left_out.upper()}"] = {**ours, "terms": kept}
+    found["T=2, SpAD, blocks add spikes"] = {"spans": spans}
+    found["T=2, SpAD, no spans"] = {"block_output": "currents"}
+    found["T=2, SpAD, as published: no spans, blocks add spikes"] = {}
+    found["T=2, SpAD, llama"] = {**ours, "style": "llama"}
     return found
 
 
@@ -199,6 +203,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=64)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--vocabulary", type=int, default=512)
+    parser.add_argument("--spans", default="1,2,3,all", help="of students' heads, where a row says nothing else")
     parser.add_argument("--score-threshold", type=int, default=1)
     parser.add_argument("--value-threshold", type=int, default=1)
     parser.add_argument("--windows", type=int, default=512, help="windows of --test to score (default 512)")
@@ -216,7 +221,7 @@ def main() -> None:
     path, teacher = teacher_row(base, args, ui)
     samples = [(TEACHER, teacher.sample)]
     print(line(COLUMNS), line("---" for _ in COLUMNS), line(cells(TEACHER, teacher, teacher)), sep="\n", flush=True)
-    for name, options in rows().items():
+    for name, options in rows(args.spans).items():
         if not args.only or any(re.search(word, name) for word in args.only):
             found = row(name, replace(base, teacher=path, **options), args, ui)
             samples.append((name, found.sample))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import pyplot
-from scoring import ROTATE, Row, line, options, told, trials
+from scoring import ROTATE, Row, line, options, seeded, told, trials
 from sdllm.compiler.search import Outcome
 
 # How weights are held. Rotation changes the weights, so a rotated model has no grid of its source's left.
@@ -137,7 +137,7 @@ def main() -> None:
     table = []
     with trials(args) as (tried, source):
         for row in rows(args.only):
-            table.append(line(row, tried.outcome(row.pipeline), source))
+            table.append(line(row, tried.outcome(seeded(row.pipeline, args.seed)), source))
             print(text_of(table[-1]), flush=True)
     write(args, source, table)
 

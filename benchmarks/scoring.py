@@ -52,6 +52,11 @@ def options(about: str | None, only: str) -> argparse.ArgumentParser:
     return parser
 
 
+def seeded(pipeline: str, seed: int) -> str:
+    """The pipeline with rotations drawn from the seed."""
+    return pipeline.replace("rotate{", f"rotate{{seed={seed},")
+
+
 @contextmanager
 def trials(args: argparse.Namespace) -> Iterator[tuple[Trials, Outcome]]:
     """Trials of what was asked for, kept in `args.out`, and the source's outcome, which is printed."""

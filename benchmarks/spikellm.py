@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scoring import ROTATE, Row, line, options, told, trials
+from scoring import ROTATE, Row, line, options, seeded, told, trials
 from sdllm.compiler.search import Outcome, Trials
 
 KV = "attention_code=gif:8:1:true"
@@ -151,7 +151,7 @@ def main() -> None:
     with trials(args) as (tried, source):
         print(f"\n{HEAD}", flush=True)
         for name, pipeline in {**chosen, **{p: p for p in args.pipeline}}.items():
-            table.append(line(Row(name, "", "", pipeline), outcome(tried, pipeline), source))
+            table.append(line(Row(name, "", "", pipeline), outcome(tried, seeded(pipeline, args.seed)), source))
             print(text_of(table[-1]), flush=True)
     (args.out / "spikellm.json").write_text(json.dumps(told(args, source, table), indent=1) + "\n", encoding="utf-8")
 

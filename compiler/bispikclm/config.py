@@ -61,6 +61,12 @@ class BiSpikCLMConfig(PreTrainedConfig):  # type: ignore[misc]
         if problem := self._problem():
             raise ValueError(problem)
 
+    @property
+    def reach(self) -> tuple[list[int], list[int]]:
+        """The nearest and the farthest token that each head sees; empty lists without spans."""
+        spans = self.spans or []
+        return [near for near, _ in spans], [far for _, far in spans]
+
     def _problem(self) -> str | None:
         """What is wrong with the numbers, or None."""
         steps, heads, shared = self.time_steps, self.num_attention_heads, self.num_key_value_heads

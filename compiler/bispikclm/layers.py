@@ -72,10 +72,9 @@ class SFSA(nn.Module):
         assert shared is not None
         self.heads, self.shared = config.num_attention_heads, shared
         width = d // self.heads
-        spans = config.spans or ()
-        self.spans = ([near for near, _ in spans], [far for _, far in spans])
+        self.reach = config.reach
         self.encoder = Encoder(config)
-        start = OPEN if spans else 0.0
+        start = OPEN if config.spans else 0.0
         self.q_proj = FC(config, d, d, start=start)
         self.k_proj = FC(config, d, width * shared, start=start)
         self.v_proj = FC(config, d, width * shared)
@@ -88,7 +87,7 @@ class SFSA(nn.Module):
         s = self.encoder(x)
         q = neurons.split(self.q_proj(s), self.heads)
         k, v = (neurons.split(part(s), self.shared) for part in (self.k_proj, self.v_proj))
-        a = self.scores(neurons.coincide(q, k, mask, *self.spans))
+        a = self.scores(neurons.coincide(q, k, mask, *self.reach))
         mixed = neurons.join(self.values(neurons.gather(a, v)))
         return neurons.mean(self.o_proj(mixed)), s, a
 

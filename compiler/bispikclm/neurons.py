@@ -108,15 +108,20 @@ def linear(train: Tensor, weight: Tensor, bias: Tensor | None, frac: int) -> Ten
 
 @_or_graph(graph.coincide)
 def coincide(q: Tensor, k: Tensor, mask: Tensor, near: list[int], far: list[int]) -> Tensor:
-    """A_int = (Q·Kᵀ) ∘ M, counts [T,B,H,S,S]: M hides keys after the query and those that padding i64 [B,S] hides.
-    With one near and far for each head, it sees those alone that stand near to far tokens before the query."""
+    """A_int = (Q·Kᵀ) ∘ M, counts [T,B,H,S,S]."""
+    return (q @ _shared(k, q).transpose(3, 4)) * visible(mask, near, far).to(q.dtype)
+
+
+def visible(mask: Tensor, near: list[int], far: list[int]) -> Tensor:
+    """M, bool [B,H,S,S], or [B,1,S,S] where all heads see the same: it hides keys after the query and what padding
+    i64 [B,S] hides. With a near and a far for each head, it sees those alone that stand near to far tokens before."""
     places = torch.arange(mask.shape[1], device=mask.device)
     back = places[:, None] - places
     seen = (back >= 0) & (mask != 0)[:, None, None, :]
     if far:
         first, last = (torch.tensor(x, device=mask.device)[:, None, None] for x in (near, far))
         seen = seen & (back >= first) & (back <= last)
-    return (q @ _shared(k, q).transpose(3, 4)) * seen.to(q.dtype)
+    return seen
 
 
 @_or_graph(graph.gather)

@@ -54,15 +54,16 @@ class SpAD(nn.Module):
         """Rates of binary attention maps, against the teacher's probabilities through the same neurons."""
         assert isinstance(self.student, BiSpikCLMForCausalLM)
         c = self.student.config
-        tokens = ids.shape[1]
-        seen = torch.ones(tokens, tokens, dtype=torch.bool, device=ids.device).tril()
+        seen = neurons.visible(torch.ones_like(ids[:1]), *c.reach)
         total = ids.new_zeros((), dtype=torch.float32)
         for own, at in zip(said.attentions, self.met, strict=True):
             with torch.no_grad():
                 rates = neurons.encode(lesson.maps[at], c.time_steps, c.frac, c.beta, c.threshold).mean(0)
             if rates.shape[1] != own.shape[1]:
-                rates, own = rates.mean(1), own.mean(1)
-            total = total + F.mse_loss(own[..., seen], rates[..., seen])
+                rates, own = rates.mean(1, keepdim=True), own.mean(1, keepdim=True)
+                seen = seen.any(1, keepdim=True)
+            apart = (own - rates).square() * seen
+            total = total + apart.sum() / (seen.expand(1, *own.shape[1:]).sum() * len(ids))
         return total / len(self.met)
 
     def _sfa(self, ids: Tensor, said: Any, lesson: Lesson) -> Tensor:
