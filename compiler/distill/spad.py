@@ -51,17 +51,21 @@ class SpAD(nn.Module):
         return F.mse_loss(self.embedding(said.embedding_rates), _normed(lesson.embeddings))
 
     def _saa(self, ids: Tensor, said: Any, lesson: Lesson) -> Tensor:
-        """Rates of binary attention maps, against the teacher's probabilities through the same neurons."""
+        """Rates of binary attention maps, against the teacher's probabilities through the same neurons, as shares of the
+        highest that the head can see: as they are, hardly one in a text of 64 tokens would make a neuron fire."""
         assert isinstance(self.student, BiSpikCLMForCausalLM)
         c = self.student.config
         seen = neurons.visible(torch.ones_like(ids[:1]), *c.reach)
         total = ids.new_zeros((), dtype=torch.float32)
         for own, at in zip(said.attentions, self.met, strict=True):
+            theirs = lesson.maps[at]
+            if theirs.shape[1] != own.shape[1]:
+                theirs, own, seen = (x.float().mean(1, keepdim=True) for x in (theirs, own, seen))
+                seen = seen > 0
             with torch.no_grad():
-                rates = neurons.encode(lesson.maps[at], c.time_steps, c.frac, c.beta, c.threshold).mean(0)
-            if rates.shape[1] != own.shape[1]:
-                rates, own = rates.mean(1, keepdim=True), own.mean(1, keepdim=True)
-                seen = seen.any(1, keepdim=True)
+                theirs = theirs * seen
+                theirs = theirs / theirs.amax(-1, keepdim=True).clamp(min=1e-9)
+                rates = neurons.encode(theirs, c.time_steps, c.frac, c.beta, c.threshold).mean(0)
             apart = (own - rates).square() * seen
             total = total + apart.sum() / (seen.expand(1, *own.shape[1:]).sum() * len(ids))
         return total / len(self.met)
