@@ -51,8 +51,8 @@ class SpAD(nn.Module):
         return F.mse_loss(self.embedding(said.embedding_rates), _normed(lesson.embeddings))
 
     def _saa(self, ids: Tensor, said: Any, lesson: Lesson) -> Tensor:
-        """Rates of binary attention maps, against the teacher's probabilities through the same neurons, as shares of the
-        highest that the head can see: as they are, hardly one in a text of 64 tokens would make a neuron fire."""
+        """Rates of binary attention maps, against the teacher's probabilities through the same neurons, as shares of
+        the highest that the head sees: as they are, hardly one in a text of 64 tokens would make a neuron fire."""
         assert isinstance(self.student, BiSpikCLMForCausalLM)
         c = self.student.config
         seen = neurons.visible(torch.ones_like(ids[:1]), *c.reach)
