@@ -185,6 +185,9 @@ def test_each_term_is_nought_where_student_and_teacher_agree(tiny: Path) -> None
     full = tuple(torch.ones_like(m) for m in said.attentions)
     worse = spad(ids, Lesson(said.logits, maps=full))
     assert worse["saa"].item() > spad(ids, Lesson(said.logits, maps=said.attentions))["saa"].item()
+    # A teacher whose attention is spread over many tokens does not ask for silence.
+    spread = spad(ids, Lesson(said.logits, maps=tuple(0.01 * m for m in full)))
+    assert spread["saa"].item() == pytest.approx(worse["saa"].item())
 
 
 def test_layers_meet_at_the_same_depth() -> None:
