@@ -208,6 +208,7 @@ def main() -> None:
     parser.add_argument("--value-threshold", type=int, default=1)
     parser.add_argument("--windows", type=int, default=512, help="windows of --test to score (default 512)")
     parser.add_argument("--prompt", default=" The", help="what samples begin with")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and order; of a teacher made here too")
     parser.add_argument("--only", nargs="*", default=[], help="rows whose name one of these patterns finds")
     args = parser.parse_args()
     base = Settings(
@@ -215,7 +216,7 @@ def main() -> None:
         tokens=count("--tokens", args.tokens),
         score_threshold=args.score_threshold,
         value_threshold=args.value_threshold,
-        **{name: getattr(args, name) for name in ("layers", "hidden", "heads", "length", "batch")},
+        **{name: getattr(args, name) for name in ("layers", "hidden", "heads", "length", "batch", "seed")},
     )
     ui = reporter()
     path, teacher = teacher_row(base, args, ui)
