@@ -28,6 +28,7 @@ Progress = Callable[[int, int, str], None]
 
 POINTS = 200  # lines of history in a whole run
 MEASURED = 20  # of which so many have a held-out loss
+SLOW = 0.1  # share of the learning rate for queries and keys of heads with spans: at the full rate these heads close
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Run:
     def go(self, accelerator: Accelerator) -> None:
         """Train to the end, from the last checkpoint if there is one. Raises InputError if the loss is no number."""
         s = self.settings
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=s.rate, betas=(0.9, 0.98))
+        optimizer = torch.optim.Adam(parameters(self.model, slow=bool(s.spans)), lr=s.rate, betas=(0.9, 0.98))
         model, optimizer = accelerator.prepare(self.model, optimizer)
         sums: dict[str, float] = {}
         if (found := checkpoint.newest(self.folder)) is not None:
@@ -80,7 +81,7 @@ class Run:
         rows = self.corpus.rows(self.step, s.batch, s.seed)[accelerator.process_index :: accelerator.num_processes]
         ids = torch.from_numpy(self.corpus.train[rows]).to(accelerator.device)
         for group in optimizer.param_groups:
-            group["lr"] = s.rate * schedule(self.step / s.updates, s.warmup)
+            group["lr"] = s.rate * schedule(self.step / s.updates, s.warmup) * group["share"]
         model.train()
         found = model(ids, self._lesson(rows, ids))
         optimizer.zero_grad()
@@ -131,6 +132,15 @@ class Run:
         checkpoint.write(self.folder, accelerator, state)
         if accelerator.is_main_process:
             curve.plot(self.history, f"{self.folder.stem}", self.folder / "loss.svg")
+
+
+def parameters(model: Any, *, slow: bool) -> list[dict[str, Any]]:
+    """Groups for the optimizer with their `share` of the learning rate; `slow`: queries and keys have a small one."""
+    groups: dict[float, list[Tensor]] = {}
+    for name, weights in model.named_parameters():
+        apart = slow and name.rpartition(".")[0].endswith(("q_proj", "k_proj"))
+        groups.setdefault(SLOW if apart else 1.0, []).append(weights)
+    return [{"params": weights, "share": share} for share, weights in groups.items()]
 
 
 def schedule(share: float, warmup: float) -> float:
