@@ -20,6 +20,7 @@ from sdllm.compiler.distill.spad import SpAD, meeting
 from sdllm.compiler.distill.student import fresh
 from sdllm.compiler.distill.teacher import Lesson, Teacher, TopK
 from sdllm.compiler.distill.text import pack
+from sdllm.compiler.distill.train import parameters
 from sdllm.compiler.errors import InputError
 from sdllm.compiler.sources import open_source
 from sdllm.compiler.ui import Quiet
@@ -188,6 +189,22 @@ def test_each_term_is_nought_where_student_and_teacher_agree(tiny: Path) -> None
     # A teacher whose attention is spread over many tokens does not ask for silence.
     spread = spad(ids, Lesson(said.logits, maps=tuple(0.01 * m for m in full)))
     assert spread["saa"].item() == pytest.approx(worse["saa"].item())
+
+
+def test_queries_and_keys_of_heads_with_spans_learn_slowly(tiny: Path) -> None:
+    settings = Settings(data=(), layers=1, hidden=32, heads=2, length=16, spans="1,all")
+    student = fresh(settings, AutoTokenizer.from_pretrained(tiny), 53)
+    usual, slow = sorted(parameters(student, slow=True), key=lambda g: -g["share"])
+    projections = [p for n, p in student.named_parameters() if "q_proj" in n or "k_proj" in n]
+    assert [id(p) for p in slow["params"]] == [id(p) for p in projections]
+    assert (usual["share"], len(projections)) == (1.0, 4)
+    assert slow["share"] < 1
+    (all_,) = parameters(student, slow=False)
+    assert all_["share"] == 1.0
+    # They begin open: every query and key fires, whatever it reads.
+    attention = student.model.layers[0].attention
+    assert attention.q_proj.bias.detach().min() >= student.config.threshold / 2**student.config.frac
+    assert settings.reach == [[1, 1], [0, 15]]
 
 
 def test_layers_meet_at_the_same_depth() -> None:
