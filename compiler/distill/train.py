@@ -51,7 +51,8 @@ class Run:
     def go(self, accelerator: Accelerator) -> None:
         """Train to the end, from the last checkpoint if there is one. Raises InputError if the loss is no number."""
         s = self.settings
-        optimizer = torch.optim.Adam(parameters(self.model, slow=s.spikes and bool(s.spans)), lr=s.rate, betas=(0.9, 0.98))
+        groups = parameters(self.model, slow=s.spikes and bool(s.spans))
+        optimizer = torch.optim.Adam(groups, lr=s.rate, betas=(0.9, 0.98))
         model, optimizer = accelerator.prepare(self.model, optimizer)
         sums: dict[str, float] = {}
         if (found := checkpoint.newest(self.folder)) is not None:
