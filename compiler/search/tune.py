@@ -94,13 +94,14 @@ def tune(
     source = trials.source()
     found: list[Tried] = []
 
-    def room(family: Family, additions: float) -> float:
-        """What a trial leaves of the budget, as a share of it; negative where it does not keep to it."""
+    def room(family: Family, additions: float) -> tuple[float, float]:
+        """The additions that a trial was allowed, or took if it found no use for more; and what it leaves of the
+        budget, as a share of it, negative where it does not keep to it."""
         outcome = trials.outcome(family.pipeline(additions, bits))
         left = 1 - goal.spent(outcome, source) / goal.most
         found.append(Tried(family.name, additions, outcome, left >= 0))
         tell(found[-1])
-        return left
+        return min(additions, _additions(found[-1])), left
 
     for family in families:
         ends = (family.most, family.least) if goal.measure == "increase" else (family.least, family.most)
@@ -115,15 +116,18 @@ def tune(
     return best
 
 
-def _close_in(ends: tuple[float, float], rounds: int, room: Callable[[float], float]) -> None:
+def _close_in(ends: tuple[float, float], rounds: int, room: Callable[[float], tuple[float, float]]) -> None:
     """Interpolate between additions that keep to the budget and additions that do not, just short of where it ends."""
-    good, bad = ends
-    if (left := room(good)) < 0 or (over := room(bad)) >= 0:
+    good, left = room(ends[0])
+    if left < 0:
+        return
+    bad, over = room(ends[1])
+    if over >= 0:
         return
     for _ in range(rounds):
         share = min(max(_SHORT * left / (left - over), 0.1), 0.9)
         middle = good + share * (bad - good)
-        found = room(middle)
+        middle, found = room(middle)
         if found >= 0:
             good, left = middle, found
             if found < _CLOSE:

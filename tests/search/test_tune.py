@@ -60,13 +60,26 @@ def test_a_search_goes_on_from_its_trials(
 def test_closing_in_ends_just_inside(edge: float, bend: float) -> None:
     seen: list[tuple[float, float]] = []
 
-    def room(a: float) -> float:
+    def room(a: float) -> tuple[float, float]:
         seen.append((a, 1 - (a / edge) ** bend))
-        return seen[-1][1]
+        return seen[-1]
 
     _close_in((0.2, 4.0), 12, room)
     best = max((a for a, left in seen if left >= 0), default=0.0)
     assert best >= 0.9 * edge
+
+
+def test_what_is_not_spent_does_not_mislead() -> None:
+    """Of 2 additions allowed 1.2 are taken: a trial between 0.6 and 1.2 finds 1.0; 0.6 and 2 would point at 1.26."""
+    kept: list[float] = []
+
+    def room(allowed: float) -> tuple[float, float]:
+        taken = min(allowed, 1.2)
+        kept.extend([taken] if taken <= 1.0 else [])
+        return taken, 1 - taken
+
+    _close_in((0.6, 2.0), 1, room)
+    assert max(kept) >= 0.95
 
 
 def test_the_frontier_has_no_trial_that_another_beats() -> None:
