@@ -53,8 +53,8 @@ def options(about: str | None, only: str) -> argparse.ArgumentParser:
 
 
 def seeded(pipeline: str, seed: int) -> str:
-    """The pipeline with rotations drawn from the seed."""
-    return pipeline.replace("rotate{", f"rotate{{seed={seed},")
+    """The pipeline with rotations drawn from the seed; 0 is what rotate draws from by itself, or as it is told."""
+    return pipeline.replace("rotate{", f"rotate{{seed={seed},") if seed else pipeline
 
 
 @contextmanager
