@@ -173,6 +173,7 @@ def cells(name: str, m: Measured, teacher: Measured) -> list[str]:
         name,
         f"{m.bits:.3f}",
         f"{m.accuracy:.1%}",
+        f"{m.accuracy / teacher.accuracy:.0%}",
         f"{above:.2f}",
         f"{m.context:.3f}",
         f"{m.rate:.3f}" if spiking else "",
@@ -184,8 +185,8 @@ def cells(name: str, m: Measured, teacher: Measured) -> list[str]:
 
 
 COLUMNS = (
-    "row", "bits per byte", "accuracy", "(acc − chance) ÷ teacher's", "context", "firing rate", "T·R",
-    "energy, T·R·0.9/4.6", "parameters", "tokens",
+    "row", "bits per byte", "accuracy", "of the teacher's", "(acc − chance) ÷ teacher's", "context", "firing rate",
+    "T·R", "energy, T·R·0.9/4.6", "parameters", "tokens",
 )  # fmt: skip
 
 

@@ -117,6 +117,21 @@ def of_ternary() -> dict[str, str]:
     }
 
 
+def of_omniquant() -> dict[str, str]:
+    """W4A4 by learned clipping and scales, in 64 steps a block; and two steps for salient channels, learned with a bit
+    more for these.
+    """
+    how = "bits=4,group=64,minimum=true,epochs=2,lwc_lr=0.05,let_lr=0.01,activations=4"
+    learned, name = f"quantize-weights{{method=omniquant,{how}", "original, OmniQuant, W4A4"
+    usual, same = Form("gif:16:1"), Form(f"gif:{SAME_ACE[2, 4]}:1")
+    obs, spikes = apart("obs", 0.1, ",attention=true"), Form("gif:16:1", "gif:16:2", 31)
+    return {
+        name: f"{learned},attention=4}},{usual.encoders(KV)}",
+        "original, OmniQuant, W4A4.4, the same ACE": f"{learned},attention=4}},{same.encoders(SHARES[2][1])}",
+        f"{name}, spikellm, T=2": f"{obs}{learned},salient=5,attention=4}},{spikes.encoders(SALIENT_KV)}",
+    }
+
+
 def rows() -> dict[str, str]:
     """Pipelines by name. Rows that start alike follow each other."""
     found: dict[str, str] = {}
@@ -133,7 +148,7 @@ def rows() -> dict[str, str]:
     for bits in (3, 2):
         for steps in (2, 4):
             found |= of_weights(bits, steps)
-    return found | of_ternary()
+    return found | of_ternary() | of_omniquant()
 
 
 HEAD = (
